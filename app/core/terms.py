@@ -1,0 +1,87 @@
+"""The words of consent: actions, purposes of use, effects, and the terms a patient signs (docs/CHAIN.md)."""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, IntFlag
+
+from app.core.identifiers import Grantee, PatientKey, StudyKey, UnixTime
+
+
+class Action(IntFlag):
+    """What a consent may allow. The bits are on the chain: append only."""
+
+    SEARCH = 1
+    VIEW = 2
+    RETRIEVE = 4
+    SHARE = 8
+
+
+class Purpose(IntEnum):
+    """Purpose of use (HL7 v3 ActReason PurposeOfUse). The value is the bit's index on the chain: append only."""
+
+    TREAT = 0
+    ETREAT = 1
+    HPAYMT = 2
+    HOPERAT = 3
+    HRESCH = 4
+    PATRQT = 5
+    FAMRQT = 6
+    PWATRNY = 7
+    PUBHLTH = 8
+    COC = 9
+    CAREMGT = 10
+    HQUALIMP = 11
+
+
+class Effect(IntEnum):
+    """A deny wins over any permit."""
+
+    DENY = 0
+    PERMIT = 1
+
+
+class Role(Enum):
+    """Staff roles on the chain; the value is hashed (keccak-256 of its ASCII) into the role's id."""
+
+    REGISTRAR = "REGISTRAR"
+    RECORDER = "RECORDER"
+    PHYSICIAN = "PHYSICIAN"
+    EMERGENCY = "EMERGENCY"
+    AUDITOR = "AUDITOR"
+    UPLOADER = "UPLOADER"
+
+
+class Capacity(IntEnum):
+    """In what capacity someone acts for a patient."""
+
+    NONE = 0
+    CONTROLLER = 1
+    GUARDIAN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open span of time: start <= t < end, Unix seconds."""
+
+    start: UnixTime
+    end: UnixTime
+
+    def holds(self, at: UnixTime) -> bool:
+        return self.start <= at < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a consent says. ``studies`` empty means everything; otherwise salted study keys, strictly ascending, at most 64.
+
+    ``purposes`` is a mask of ``1 << Purpose``. ``epoch`` is the patient's consent epoch at signing; ``consent_nonce`` 32 random bytes.
+    """
+
+    patient: PatientKey
+    grantee: Grantee
+    effect: Effect
+    actions: Action
+    purposes: int
+    window: Window
+    studies: tuple[StudyKey, ...]
+    epoch: int
+    consent_nonce: bytes
