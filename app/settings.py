@@ -1,0 +1,256 @@
+"""Every setting of Consentry: read once, checked, frozen. A setting that would weaken security refuses to start.
+
+Errors name the key and say what is wrong with it, never its value. ``.env.example`` documents each; a test holds the two together.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from dotenv import dotenv_values
+
+PREFIX = "CONSENTRY_"
+DEVELOPMENT_CHAIN_ID = 31337
+# Read by the command line only; known here so that they are not taken for a misspelt setting.
+CLIENT_KEYS = frozenset({"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"})
+_PLACEHOLDER = re.compile(r"(?i)^(change.?(me|this)|replace.?(me|this)|todo|xxx+|placeholder|\.\.\.|<.*>)$")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. Carries one line for each problem; none holds a value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. Field ``x_y`` is read from ``CONSENTRY_X_Y``. Times in seconds, sizes in bytes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""
+    data_dir: Path = Path("data")
+    gateway_id: str = "gateway-1"
+    log_level: str = "info"
+    pacs_url: str = ""
+    pacs_username: str = ""
+    pacs_password: str = ""
+    pacs_token: str = ""
+    pacs_timeout_s: float = 30.0
+    rpc_url: str = ""
+    rpc_port: int = 8545
+    chain_id: int = DEVELOPMENT_CHAIN_ID
+    deployment: str = ""
+    finality: str = ""
+    poll_interval_s: float = 0.3
+    standing_max_age_s: float = 30.0
+    head_max_age_s: float = 0.0
+    database_url: str = ""
+    site_key: str = ""
+    recorder_key: str = ""
+    relayer_key: str = ""
+    token_lifetime_s: int = 8 * 3600
+    subject_ttl_s: float = 30.0
+    log_flush_s: float = 1.0
+    backlog_alarm_s: int = 600
+    backlog_limit: int = 1_000_000
+    cors_origins: tuple[str, ...] = ()
+    cors_credentials: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+
+    @property
+    def embedded_chain(self) -> bool:
+        """True when no node is named: a development chain is started and kept in the data folder."""
+        return not self.rpc_url
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """The nodes to ask, in order of preference."""
+        if self.embedded_chain:
+            return (f"http://127.0.0.1:{self.rpc_port}",)
+        return tuple(part.strip() for part in self.rpc_url.split(",") if part.strip())
+
+    @property
+    def origin_url(self) -> str:
+        """The public address without a trailing slash; links in answers and the sign-in message are built from it."""
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+    @property
+    def archive_folder(self) -> Path | None:
+        """The folder of the embedded archive, or None when a remote PACS is configured."""
+        parts = urlsplit(self.pacs_url)
+        if not self.pacs_url:
+            return self.data_dir / "archive"
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    @property
+    def deployment_path(self) -> Path:
+        return Path(self.deployment) if self.deployment else self.data_dir / "deployment.json"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'consentry.db'}"
+
+    @property
+    def confirmations(self) -> int | None:
+        """Blocks on top of one that make it final; None follows the chain's own ``finalized`` tag."""
+        if self.finality == "finalized" or (not self.finality and not self.embedded_chain):
+            return None
+        return int(self.finality or "0")
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+    """Read settings from the environment over ``.env``. Raises SettingsError with every problem found."""
+    given: dict[str, str] = {}
+    if dotenv is not None and dotenv.is_file():
+        given.update({k: v for k, v in dotenv_values(dotenv).items() if v is not None})
+    given.update(os.environ if environ is None else environ)
+    ours = {k: v for k, v in given.items() if k.startswith(PREFIX)}
+    known = {PREFIX + f.name.upper(): f.name for f in fields(Settings)}
+    problems = [f"{key}: unknown setting" for key in sorted(ours) if key not in known and key not in CLIENT_KEYS]
+    values: dict[str, Any] = {}
+    defaults = Settings()
+    for key, name in known.items():
+        text = ours.get(key, "").strip()
+        if not text:
+            continue
+        try:
+            values[name] = _parse(text, getattr(defaults, name))
+        except ValueError:
+            problems.append(f"{key}: not a valid value")
+    if problems:
+        raise SettingsError(problems)
+    settings = Settings(**values)
+    problems = _problems(settings)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _parse(text: str, default: object) -> object:
+    if isinstance(default, bool):
+        if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
+            raise ValueError
+        return text.lower() in {"true", "1", "yes"}
+    if isinstance(default, int):
+        return int(text)
+    if isinstance(default, float):
+        return float(text)
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if isinstance(default, Path):
+        return Path(text)
+    return text
+
+
+def _problems(s: Settings) -> list[str]:
+    found: list[str] = []
+    if not 0 < s.port < 65536:
+        found.append("CONSENTRY_PORT: not a port number")
+    if not 0 < s.rpc_port < 65536:
+        found.append("CONSENTRY_RPC_PORT: not a port number")
+    if s.log_level not in {"debug", "info", "warning", "error"}:
+        found.append("CONSENTRY_LOG_LEVEL: one of debug, info, warning, error")
+    if s.finality and s.finality != "finalized" and not s.finality.isdigit():
+        found.append("CONSENTRY_FINALITY: 'finalized' or a number of confirmations")
+    for name in ("pacs_timeout_s", "poll_interval_s", "standing_max_age_s", "subject_ttl_s", "log_flush_s"):
+        if not 0 < getattr(s, name) < 86400:
+            found.append(f"{PREFIX}{name.upper()}: must be above 0 and below a day")
+    for name in ("token_lifetime_s", "backlog_alarm_s", "backlog_limit"):
+        if getattr(s, name) <= 0:
+            found.append(f"{PREFIX}{name.upper()}: must be above 0")
+    if s.head_max_age_s < 0:
+        found.append("CONSENTRY_HEAD_MAX_AGE_S: must not be negative")
+    found += _url_problems(s)
+    found += _secret_problems(s)
+    return found
+
+
+def _url_problems(s: Settings) -> list[str]:
+    found: list[str] = []
+    for url in s.rpc_urls:
+        found += _transport("CONSENTRY_RPC_URL", url)
+    pacs = urlsplit(s.pacs_url)
+    if s.pacs_url and pacs.scheme == "file":
+        if not pacs.path.startswith("/") or pacs.netloc not in {"", "localhost"}:
+            found.append("CONSENTRY_PACS_URL: file:// takes an absolute folder")
+    elif s.pacs_url:
+        found += _transport("CONSENTRY_PACS_URL", s.pacs_url)
+        if pacs.username or pacs.password:
+            found.append("CONSENTRY_PACS_URL: no credentials in the address; use CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD")
+    if bool(s.pacs_username) != bool(s.pacs_password):
+        found.append("CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD: give both or neither")
+    if s.pacs_token and s.pacs_username:
+        found.append("CONSENTRY_PACS_TOKEN: not together with CONSENTRY_PACS_USERNAME")
+    public = urlsplit(s.origin_url)
+    if public.scheme not in {"http", "https"} or not public.hostname or public.path or public.query or public.fragment:
+        found.append("CONSENTRY_PUBLIC_URL: scheme and host only, e.g. https://images.example.org")
+    elif public.scheme == "http" and not _loopback(public.hostname):
+        found.append("CONSENTRY_PUBLIC_URL: plain http is for loopback only")
+    if "*" in s.cors_origins and s.cors_credentials:
+        found.append("CONSENTRY_CORS_ORIGINS: '*' together with CONSENTRY_CORS_CREDENTIALS lets any page act for the user")
+    for proxy in s.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            found.append("CONSENTRY_TRUSTED_PROXIES: addresses or networks, comma-separated")
+    return found
+
+
+def _transport(key: str, url: str) -> list[str]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return [f"{key}: must be an http or https address"]
+    if parts.scheme == "http" and not _loopback(parts.hostname):
+        return [f"{key}: plain http is for loopback only"]
+    return []
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _secret_problems(s: Settings) -> list[str]:
+    found: list[str] = []
+    for name in ("site_key", "recorder_key", "relayer_key"):
+        key, value = PREFIX + name.upper(), getattr(s, name)
+        if not value:
+            if not s.embedded_chain:
+                found.append(f"{key}: missing")
+            continue
+        if _PLACEHOLDER.match(value):
+            found.append(f"{key}: still a placeholder")
+            continue
+        digits = value.removeprefix("0x")
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+            found.append(f"{key}: 32 bytes in hexadecimal")
+        elif len(set(bytes.fromhex(digits))) < 8:
+            found.append(f"{key}: not random")
+        elif name != "site_key" and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
+            found.append(f"{key}: a published development key")
+    if s.recorder_key and s.recorder_key.removeprefix("0x").lower() == s.relayer_key.removeprefix("0x").lower():
+        found.append("CONSENTRY_RELAYER_KEY: must not be the recorder's key")
+    for name in ("pacs_password", "pacs_token"):
+        if _PLACEHOLDER.match(getattr(s, name)):
+            found.append(f"{PREFIX}{name.upper()}: still a placeholder")
+    if s.embedded_chain and s.chain_id != DEVELOPMENT_CHAIN_ID:
+        found.append("CONSENTRY_CHAIN_ID: the embedded chain is 31337; name a node in CONSENTRY_RPC_URL for another")
+    return found
+
+
+def _published(digits: str) -> bool:
+    from app.chain.anvil import DEVELOPMENT_KEYS  # noqa: PLC0415 - only asked on real chains
+
+    return bytes.fromhex(digits) in DEVELOPMENT_KEYS
