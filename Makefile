@@ -1,0 +1,114 @@
+# `make` alone lists what there is. Works with GNU make 3.81 and later, and with a space in the path.
+# The first target that needs them makes .venv and node_modules from the lock files (tools/bootstrap.py).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench soak test-python test-core test-contracts \
+	check-lint check-format check-types check-imports check-contracts check-artefacts \
+	lint format contracts gas lock clean run-environment develop-environment
+
+BIN := .venv/bin
+NPM := "$(CURDIR)/$(BIN)/npm" run --silent
+# npm's scripts look for `node` on the PATH
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Another interpreter: make demo PYTHON=/usr/bin/python3.12. Versions with wheels for everything come first.
+PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$candidate" && exit; \
+	done; echo python3)
+
+help: ## List the targets
+	@echo "Consentry. Usage: make TARGET"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+# --- Using it
+
+demo: run-environment ## Play the whole story on an embedded chain and archive (DEMO_EXIT=1 stops at the end)
+	@exec $(BIN)/consentry demo
+
+up: run-environment ## Start the same stack for use; state is kept in data/ and resumed
+	@exec $(BIN)/consentry up
+
+# --- Working on it
+
+test: test-python test-core test-contracts ## All tests: pytest, full branch coverage of app/core, Solidity
+
+test-python: develop-environment
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(if $(SEED),--seed=$(SEED))
+	@$(BIN)/coverage combine --quiet
+
+test-core: test-python
+	@echo "--- app/core: every branch"
+	@$(BIN)/coverage report --include='app/core/*' --fail-under=100 --skip-covered
+
+test-contracts: develop-environment
+	@echo "--- contracts"
+	@$(NPM) test:sol
+
+check: check-lint check-format check-types check-imports check-contracts check-artefacts ## Every static check, the same as in CI
+
+check-lint: develop-environment
+	@echo "--- ruff"
+	@$(BIN)/ruff check .
+
+check-format: develop-environment
+	@echo "--- ruff format"
+	@$(BIN)/ruff format --check .
+
+check-types: develop-environment
+	@echo "--- mypy"
+	@$(BIN)/mypy
+
+check-imports: develop-environment
+	@echo "--- import-linter"
+	@$(BIN)/lint-imports --no-cache
+
+check-contracts: develop-environment
+	@echo "--- solhint, prettier"
+	@$(NPM) lint:sol
+
+check-artefacts: develop-environment
+	@echo "--- the committed ABIs are those of the contracts"
+	@$(NPM) check:artefacts
+
+bench: develop-environment ## Requests through Consentry beside the PACS asked directly, with ratios
+	@$(BIN)/python -m bench
+
+soak: develop-environment ## The promises' tests at release size (hours); SEED=… repeats a run
+	@$(BIN)/python -m pytest -m soak --profile=soak $(if $(SEED),--seed=$(SEED))
+
+lint: check-lint check-types check-imports ## The checks that take seconds
+
+format: develop-environment ## Rewrite Python, Solidity and JavaScript in the house format
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@$(NPM) format:sol
+
+contracts: develop-environment ## Compile the contracts and write the ABIs the gateway uses
+	@$(NPM) build
+
+gas: develop-environment ## Gas per access and per consent
+	@$(NPM) gas
+
+# No index address is written; `make lock UPGRADE=1` takes the newest versions that pyproject.toml allows.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command='make lock' $(if $(UPGRADE),--upgrade) pyproject.toml --group=build
+
+lock: develop-environment ## Write the lock files again from pyproject.toml and package.json
+	@$(LOCK) --output-file=requirements.txt
+	@$(LOCK) --group=dev --constraint=requirements.txt --output-file=requirements-dev.txt
+	@"$(CURDIR)/$(BIN)/npm" install --package-lock-only --ignore-scripts
+	@$(BIN)/python tools/complete_npm_lock.py
+
+clean: ## Remove everything that make made, but the data folder
+	rm -rf .venv node_modules artifacts cache coverage .coverage .coverage.* test-artefacts \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# --- What the targets stand on
+
+run-environment:
+	@"$(PYTHON)" tools/bootstrap.py run
+
+develop-environment:
+	@"$(PYTHON)" tools/bootstrap.py develop
