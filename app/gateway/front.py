@@ -1,0 +1,29 @@
+"""Which application answers: the DICOMweb data path, or everything else. Judged on the raw path, before any decoding."""
+
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+MOUNT = b"/dicom-web"
+
+
+class Front:
+    """The outermost ASGI application. A DICOMweb request passes no middleware and no router.
+
+    ``dicomweb`` sees ``scope["raw_path"]`` whole, mount point included.
+    """
+
+    def __init__(self, dicomweb: ASGIApp, rest: ASGIApp) -> None:
+        self._dicomweb = dicomweb
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _below_mount(scope):
+            await self._dicomweb(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+def _below_mount(scope: dict[str, Any] | Scope) -> bool:
+    raw_path: bytes = scope["raw_path"]
+    return raw_path.startswith(MOUNT) and (len(raw_path) == len(MOUNT) or raw_path[len(MOUNT)] == 0x2F)
