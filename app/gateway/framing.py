@@ -1,15 +1,16 @@
 """Where one HTTP/1.1 message ends and whether it may be let in: pure checks over bytes (RFC 9110, RFC 9112).
 
-Stricter than the RFC wherever leniency has carried smuggled requests: what two parsers could read in two ways is refused. Whoever sends
-chunk extensions, trailers, an absolute target or an empty line before the request is refused too; no DICOMweb user agent does.
+Stricter than the RFC wherever leniency has carried smuggled requests: what two parsers could read in two ways is
+refused. So are chunk extensions, trailers, an absolute target and an empty line before a request, which no DICOMweb
+user agent sends.
 """
 
 import re
 from dataclasses import dataclass
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-# RFC 9112 §3, §5: method SP origin-form SP version, then field lines without whitespace before the colon; obs-fold, bare CR and LF,
-# NUL and other control characters match nothing here. Possessive, so that no input makes the match go back.
+# RFC 9112 §3, §5: method SP origin-form SP version, then field lines without whitespace before the colon; obs-fold,
+# bare CR and LF, NUL and other control characters match nothing here. Possessive, so that no input makes it go back.
 _HEAD = re.compile(
     rb"[A-Z]{1,20}+ (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.([01])\r\n(?:"
     + _TOKEN
@@ -17,6 +18,7 @@ _HEAD = re.compile(
 )
 # The field lines that frame the message, in any case of letters.
 _FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding|upgrade):[ \t]*+([^\r]*)(?=\r)", re.IGNORECASE)
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r]*(?=\r)", re.IGNORECASE)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _LOOSE_LINE = re.compile(rb"(?<!\r)\n|\r(?![\n]|\Z)|\x00")
@@ -117,35 +119,32 @@ def check_head(head: bytes, max_bytes: int, max_fields: int) -> Head:
         raise FramingError
     if head.count(b"\r\n") - 2 > max_fields:
         raise FramingError("headers-too-large")
-    hosts = 0
-    length: bytes | None = None
-    coding: bytes | None = None
-    upgrade = False
+    fields: dict[bytes, bytes] = {}
     for field in _FRAMING.finditer(head):
-        name, value = field[1].lower(), field[2].rstrip(b" \t")
-        if name == b"host":
-            hosts += 1
-            if _HOST.fullmatch(value) is None:
-                raise FramingError
-        elif name == b"content-length":
-            if length is not None or _LENGTH.fullmatch(value) is None:
-                raise FramingError
-            length = value
-        elif name == b"transfer-encoding":
-            if coding is not None or value.lower() != b"chunked" or found[1] == b"0":
-                raise FramingError
-            coding = value
-        else:
-            upgrade = True
-    if hosts != 1 or (length is not None and coding is not None):
+        name = field[1].lower()
+        if name in fields:  # equal twins too: which of them the next parser takes is nobody's to guess
+            raise FramingError
+        fields[name] = field[2].rstrip(b" \t")
+    if _HOST.fullmatch(fields.get(b"host", b"")) is None:
         raise FramingError
-    if upgrade:
-        head = re.sub(rb"(?i)\r\nupgrade:[^\r]*(?=\r)", b"", head)
+    if b"upgrade" in fields:
+        head = _UPGRADE.sub(b"", head)
+    if len(fields) == 1:
+        return Head(head, None)
+    return Head(head, _body_of(fields, found[1]))
+
+
+def _body_of(fields: dict[bytes, bytes], minor_version: bytes) -> LengthBody | ChunkedBody | None:
+    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     if coding is not None:
-        return Head(head, ChunkedBody())
-    if length is not None and (size := int(length)):
-        return Head(head, LengthBody(size))
-    return Head(head, None)
+        if length is not None or coding.lower() != b"chunked" or minor_version == b"0":
+            raise FramingError
+        return ChunkedBody()
+    if length is None:
+        return None
+    if _LENGTH.fullmatch(length) is None:
+        raise FramingError
+    return LengthBody(int(length)) if int(length) else None
 
 
 def check_partial_head(part: bytes, max_bytes: int) -> None:

@@ -1,6 +1,4 @@
-"""Which application answers: the DICOMweb data path, or everything else. Judged on the raw path, before any decoding."""
-
-from typing import Any
+"""Which application answers: the DICOMweb data path, or everything else. Judged on the raw path, before decoding."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,12 +16,11 @@ class Front:
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _below_mount(scope):
+        if scope["type"] == "http" and _below_mount(scope["raw_path"]):
             await self._dicomweb(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
 
-def _below_mount(scope: dict[str, Any] | Scope) -> bool:
-    raw_path: bytes = scope["raw_path"]
+def _below_mount(raw_path: bytes) -> bool:
     return raw_path.startswith(MOUNT) and (len(raw_path) == len(MOUNT) or raw_path[len(MOUNT)] == 0x2F)

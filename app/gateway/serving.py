@@ -18,7 +18,7 @@ MALLOC_ENVIRONMENT: Mapping[str, str] = {
 }
 
 
-def server_config(
+def server_config(  # noqa: PLR0913 - all but the application are keywords
     app: Callable[..., Any],
     *,
     host: str,
@@ -29,8 +29,8 @@ def server_config(
 ) -> uvicorn.Config:
     """The configuration of the one server.
 
-    ``X-Forwarded-*`` is read only from ``trusted_peers`` (addresses or networks); with none it is ignored from everyone. ``drain_s``: how
-    long running answers may go on after a request to stop.
+    ``X-Forwarded-*`` is read only from ``trusted_peers`` (addresses or networks); with none it is ignored.
+    ``drain_s``: how long running answers may go on after a request to stop.
     """
     return uvicorn.Config(
         app,
@@ -53,11 +53,11 @@ def server_config(
 
 
 def restart_with_malloc_settings(environ: Mapping[str, str] = os.environ, argv: Sequence[str] | None = None) -> None:
-    """Replace this process by itself with the allocator's settings, unless they are there already. Linux only; keeps the pid.
+    """Replace this process by itself with the allocator's settings, unless they are there already. Keeps the pid.
 
-    To be called before anything is opened. A value that the operator set is left as it is.
+    Does nothing off Linux. To be called before anything is opened. A value that the operator set is left as it is.
     """
     if not sys.platform.startswith("linux") or all(name in environ for name in MALLOC_ENVIRONMENT):
         return
     arguments = list(argv) if argv is not None else sys.orig_argv[1:]
-    os.execve(sys.executable, [sys.executable, *arguments], {**MALLOC_ENVIRONMENT, **environ})
+    os.execve(sys.executable, [sys.executable, *arguments], {**MALLOC_ENVIRONMENT, **environ})  # noqa: S606 - itself

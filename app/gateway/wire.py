@@ -1,7 +1,8 @@
 """The server's side of the wire: uvicorn's httptools protocol, which sees only messages that `framing` has let in.
 
-One message at a time goes to the parser, so that nothing smuggled behind a body or a pipelined request reaches it unchecked. A refused
-message is answered as a problem document and the connection is closed. Slow senders and readers that stand still are cut.
+One message at a time goes to the parser, so that nothing smuggled behind a body or a pipelined request reaches it
+unchecked. A refused message is answered as a problem document and the connection is closed. Slow senders and readers
+that stand still are cut.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.core.problem import MEDIA_TYPE, problem
@@ -20,9 +21,10 @@ from app.gateway.framing import ChunkedBody, FramingError, LengthBody, check_hea
 class WireLimits:
     """Bounds on what one connection may cost.
 
-    ``head_s``: a message head must be whole this long after its first byte (the first one: after connecting). ``body_s``: in each span of
-    this length at least ``body_bytes_per_span`` must come. ``stall_s``: a reader that took nothing for this long is cut.
-    ``pipelined_bytes``: what may arrive ahead of the answer to the request before.
+    ``head_s``: a message head must be whole this long after its first byte (the first one: after connecting).
+    ``body_s``: in each span of this length at least ``body_bytes_per_span`` must come. ``stall_s``: a reader that took
+    nothing for this long is cut. ``pipelined_bytes``: what may arrive ahead of the answer to the request before.
+    ``linger_s``: how long a refused peer may take to read why.
     """
 
     head_bytes: int = 16 * 1024
@@ -94,6 +96,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._clear_stall()
         super().resume_writing()
 
+    @property
+    def _answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its annotation says
+        return cycle is not None and not cycle.response_complete
+
     def _advance(self, data: bytes) -> None:
         while data:
             if self._body is not None:
@@ -101,7 +108,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 if self._refused:
                     return
                 continue
-            if self.cycle is not None and not self.cycle.response_complete:
+            if self._answering:
                 self._hold(data)
                 return
             end = data.find(b"\r\n\r\n") + 4
@@ -175,8 +182,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
             return
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        if self._answering:
+            cycle = self.cycle
             started = cycle.response_started
             cycle.disconnected = True  # the application's answer to a broken message goes nowhere
             cycle.message_event.set()

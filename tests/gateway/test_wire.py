@@ -1,4 +1,7 @@
-"""The "Headers" rows of the promises, on raw sockets: what is refused never reaches the application, and the connection is closed."""
+"""The "Headers" rows of the promises, on raw sockets.
+
+What is refused never reaches the application, and the connection is closed.
+"""
 
 import json
 import random
@@ -58,19 +61,22 @@ def seen(served: tuple[int, Echo]) -> list[tuple[str, bytes, bytes]]:
     return served[1].seen
 
 
+POST = b"POST /a HTTP/1.1\r\n" + HOST
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
 REFUSED: dict[str, bytes] = {
-    "length and coding": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "coding and length": b"POST /a HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
-    "differing lengths": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-    "equal lengths": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    "list of lengths": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 5, 5\r\n\r\nhello",
-    "signed length": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: +5\r\n\r\nhello",
-    "hex length": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 0x5\r\n\r\nhello",
-    "empty length": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length:\r\n\r\n",
-    "huge length": b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999999999999\r\n\r\n",
-    "unknown coding": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "coding with a quirk": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "two codings": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and coding": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding and length": POST + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+    "differing lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "equal lengths": POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    "list of lengths": POST + b"Content-Length: 5, 5\r\n\r\nhello",
+    "signed length": POST + b"Content-Length: +5\r\n\r\nhello",
+    "hex length": POST + b"Content-Length: 0x5\r\n\r\nhello",
+    "empty length": POST + b"Content-Length:\r\n\r\n",
+    "huge length": POST + b"Content-Length: 99999999999999999999\r\n\r\n",
+    "unknown coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "coding with a quirk": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two codings": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "coding in 1.0": b"POST /a HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "bare LF everywhere": b"GET /a HTTP/1.1\nHost: gateway.example\n\n",
     "bare LF in a field": b"GET /a HTTP/1.1\r\n" + HOST + b"X-A: b\nX-C: d\r\n\r\n",
@@ -105,14 +111,14 @@ REFUSED: dict[str, bytes] = {
     "HTTP/1.2": b"GET /a HTTP/1.2\r\n" + HOST + b"\r\n",
     "a leading empty line": b"\r\n" + GOOD,
     "TLS on the plain port": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    "chunk extension": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\n\r\n",
-    "chunk size with a sign": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n",
-    "chunk size with 0x": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
-    "chunk size too long": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0000000005\r\nhello\r\n0\r\n\r\n",
-    "chunk size line by LF": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
-    "chunk longer than said": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhello\r\n0\r\n\r\n",
-    "trailer": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nHost: evil\r\n\r\n",
-    "empty chunk line": b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n\r\n0\r\n\r\n",
+    "chunk extension": CHUNKED + b"5;x=y\r\nhello\r\n0\r\n\r\n",
+    "chunk size with a sign": CHUNKED + b"+5\r\nhello\r\n0\r\n\r\n",
+    "chunk size with 0x": CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+    "chunk size too long": CHUNKED + b"0000000005\r\nhello\r\n0\r\n\r\n",
+    "chunk size line by LF": CHUNKED + b"5\nhello\r\n0\r\n\r\n",
+    "chunk longer than said": CHUNKED + b"4\r\nhello\r\n0\r\n\r\n",
+    "trailer": CHUNKED + b"0\r\nHost: evil\r\n\r\n",
+    "empty chunk line": CHUNKED + b"\r\n0\r\n\r\n",
 }  # fmt: skip
 
 
@@ -199,9 +205,9 @@ def test_largest_head_is_served(port: int, seen: list[Any]) -> None:
     ],
     ids=["length", "chunked", "1.0", "literal address", "upgrade", "websocket with a body"],
 )
-@pytest.mark.parametrize("in_pieces", [False, True])
-def test_served(port: int, seen: list[Any], message: bytes, body: bytes, in_pieces: bool) -> None:
-    pieces = [message[at : at + 1] for at in range(len(message))] if in_pieces else [message]
+@pytest.mark.parametrize("piece_bytes", [1, 10_000])
+def test_served(port: int, seen: list[Any], message: bytes, body: bytes, piece_bytes: int) -> None:
+    pieces = [message[at : at + piece_bytes] for at in range(0, len(message), piece_bytes)]
     ((status, _, text),) = answers(exchange(port, *pieces))
     assert status == 200
     assert text == b"/a %d" % len(body)
