@@ -1,10 +1,17 @@
-"""Who may do what: a pure function of the chain's state, the request and the time. The contract's ``decide`` answers the same (P19)."""
+"""Who may do what: a pure function of the chain's state, the request and the time (docs/CHAIN.md). The contract's
+``decide`` answers the same (P19).
+"""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 
-from app.core.identifiers import Address, BasisId, PatientKey, StudyKey
-from app.core.terms import Action, Purpose
+from app.core.basis import GUARDIAN, SELF, person, role_id
+from app.core.consent import Patient, State
+from app.core.grants import in_force
+from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, StudyKey, UnixTime
+from app.core.mirror import Standing
+from app.core.terms import Action, Capacity, Effect, Purpose, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,9 @@ class AccessRequest:
 
 
 class DenyReason(Enum):
-    """Why not. Goes into the record of a denial and to the patient and the auditor, never into an answer to the caller."""
+    """Why not. Goes into the record of a denial and to the patient and the auditor, never into an answer to the
+    caller.
+    """
 
     PATIENT_UNKNOWN = "patient-unknown"
     PATIENT_UNCLAIMED = "patient-unclaimed"
@@ -44,3 +53,86 @@ class Deny:
 
 
 Verdict = Permit | Deny
+
+_OWN_ACTIONS = Action.SEARCH | Action.VIEW | Action.RETRIEVE
+_GUARDIAN_PURPOSES = frozenset({Purpose.FAMRQT, Purpose.PWATRNY})
+_PHYSICIAN = role_id(Role.PHYSICIAN)
+
+# What a consent with these actions covers. A permit to retrieve covers viewing: who may have the pixels may see the
+# picture. A deny of viewing covers retrieving: who may not see the picture may not have its pixels.
+_PERMIT_COVERS = tuple(a | Action.VIEW if a & Action.RETRIEVE else a for a in map(Action, range(16)))
+_DENY_COVERS = tuple(a | Action.RETRIEVE if a & Action.VIEW else a for a in map(Action, range(16)))
+
+
+def decide(state: State, request: AccessRequest, now: UnixTime) -> Verdict:
+    """The verdict in one state: what the contract's view answers at a block whose timestamp is ``now``."""
+    bases = permitting(state, request, now)
+    return bases if isinstance(bases, Deny) else Permit(bases[0])
+
+
+def decide_standing(
+    standing: Standing, request: AccessRequest, now: UnixTime, revoked_here: AbstractSet[tuple[PatientKey, ConsentId]]
+) -> Verdict:
+    """The verdict that access is given on: a basis must permit in the finalized state and at the head, and nothing may
+    deny in either.
+
+    ``revoked_here`` holds consents whose signed revocation was handed to this gateway: as permits they count no more;
+    a deny among them still denies until its revocation is mined.
+    """
+    head = permitting(standing.head, request, now)
+    if isinstance(head, Deny):
+        return head
+    final = head if standing.final is standing.head else permitting(standing.final, request, now)
+    if isinstance(final, Deny):
+        return final if final.reason is DenyReason.DENIED_BY_CONSENT else Deny(DenyReason.NOT_FINAL)
+    in_both = [basis for basis in head if basis in final]
+    if not in_both:
+        return Deny(DenyReason.NOT_FINAL)
+    for basis in in_both:
+        if (request.patient, ConsentId(basis)) not in revoked_here:
+            return Permit(basis)
+    return Deny(DenyReason.REVOKED_HERE)
+
+
+def holds_role(standing: Standing, role: Role, actor: Address, now: UnixTime) -> bool:
+    """Whether the actor's window for the role holds ``now`` in the finalized state and at the head."""
+    identity = role_id(role)
+    windows = (standing.final.role_window(identity, actor), standing.head.role_window(identity, actor))
+    return all(window is not None and window.holds(now) for window in windows)
+
+
+def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:
+    """Every basis that permits in this state, at least one, earliest granted first; or why none does."""
+    patient = state.patients.get(request.patient)
+    if patient is None:
+        return Deny(DenyReason.PATIENT_UNKNOWN)
+    if patient.actor is None:
+        return Deny(DenyReason.PATIENT_UNCLAIMED)
+    own = _own_basis(patient, request, now)
+    if own is not None:
+        return (own,)
+    role = state.roles.get((_PHYSICIAN, request.actor))
+    if role is None or not role.holds(now):
+        return Deny(DenyReason.NO_ROLE)
+    return _by_consent(patient, request, now)
+
+
+def _own_basis(patient: Patient, request: AccessRequest, now: UnixTime) -> BasisId | None:
+    capacity = patient.capacity_of(request.actor, now)
+    if capacity is Capacity.NONE or not request.action & _OWN_ACTIONS:
+        return None
+    if capacity is Capacity.CONTROLLER:
+        return SELF if request.purpose is Purpose.PATRQT else None
+    return GUARDIAN if request.purpose in _GUARDIAN_PURPOSES else None
+
+
+def _by_consent(patient: Patient, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:
+    bases = []
+    packed = patient.live.get(person(request.actor), b"")
+    for consent_id, effect, actions in in_force(packed, request.study, 1 << request.purpose, now):
+        if effect == Effect.PERMIT:
+            if _PERMIT_COVERS[actions] & request.action:
+                bases.append(BasisId(consent_id))
+        elif _DENY_COVERS[actions] & request.action:
+            return Deny(DenyReason.DENIED_BY_CONSENT)
+    return tuple(bases) if bases else Deny(DenyReason.NO_CONSENT)

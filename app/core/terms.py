@@ -32,6 +32,12 @@ class Purpose(IntEnum):
     HQUALIMP = 11
 
 
+ALL_ACTIONS = Action.SEARCH | Action.VIEW | Action.RETRIEVE | Action.SHARE
+ALL_PURPOSES = sum(1 << purpose for purpose in Purpose)
+# How many studies one consent may name.
+MAX_STUDIES = 64
+
+
 class Effect(IntEnum):
     """A deny wins over any permit."""
 
@@ -71,9 +77,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a consent says. ``studies`` empty means everything; otherwise salted study keys, strictly ascending, at most 64.
+    """What a consent says. ``studies`` empty means everything; otherwise salted study keys, strictly ascending, at
+    most 64.
 
-    ``purposes`` is a mask of ``1 << Purpose``. ``epoch`` is the patient's consent epoch at signing; ``consent_nonce`` 32 random bytes.
+    ``purposes`` is a mask of ``1 << Purpose``. ``epoch`` is the patient's consent epoch at signing; ``consent_nonce``
+    32 random bytes.
     """
 
     patient: PatientKey

@@ -1,0 +1,134 @@
+"""The chain's consents as a value: a State, and fold, which applies one event to it.
+
+States are immutable and share structure, so the finalized state, the head and every block between cost little more
+than one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from immutables import Map
+
+from app.core import grants
+from app.core.basis import person
+from app.core.grants import Consent
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, RoleId, Signer, UnixTime
+from app.core.terms import Capacity, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Guardian:
+    """Who may act for a patient until (and not at) a time."""
+
+    signer: Signer
+    actor: Address
+    until: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A pending move to a new controller, which can be finished from ``ready_at`` on."""
+
+    controller: Signer
+    ready_at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A revoked consent. ``consent`` is None when the revocation came before any grant of that id (a tombstone)."""
+
+    consent: Consent | None
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A patient key and everything the chain says of it.
+
+    ``controller`` is empty and ``actor`` None until claimed; ``claim_key`` is None from then on. ``move_nonce``
+    numbers the moves started from 1, ``guardian_nonce`` counts guardian changes, ``epoch`` counts revocations,
+    ``granted`` grants. ``live`` holds the packed live consents per grantee (``app.core.grants``); ``consents`` says of
+    each id used who its live consent is for, or that it is revoked.
+    """
+
+    key: PatientKey
+    claim_key: Address | None
+    claim_until: UnixTime
+    controller: Signer
+    actor: Address | None
+    guardian: Guardian | None
+    guardian_nonce: int
+    move: Move | None
+    move_nonce: int
+    epoch: int
+    granted: int
+    live: Map[Grantee, bytes]
+    consents: Map[ConsentId, Grantee | Revoked]
+
+    @property
+    def claimed(self) -> bool:
+        return self.actor is not None
+
+    def capacity_of(self, actor: Address, now: UnixTime) -> Capacity:
+        """In what capacity the actor acts for this patient at ``now``."""
+        if self.actor is not None and actor == self.actor:
+            return Capacity.CONTROLLER
+        guardian = self.guardian
+        if guardian is not None and actor == guardian.actor and now < guardian.until:
+            return Capacity.GUARDIAN
+        return Capacity.NONE
+
+    def live_consents(self) -> list[Consent]:
+        """Every consent that is granted and not revoked, whatever its window, earliest granted first."""
+        found: list[Consent] = []
+        for grantee, packed in self.live.items():
+            found.extend(grants.unpack(packed, self.key, grantee))
+        return sorted(found, key=lambda consent: consent.ordinal)
+
+    def consent(self, consent_id: ConsentId) -> Consent | Revoked | None:
+        """The live consent, or that it is revoked, or None when the id was never used for this patient."""
+        standing = self.consents.get(consent_id)
+        if standing is None or isinstance(standing, Revoked):
+            return standing
+        return next(found for found in grants.unpack(self.live[standing], self.key, standing) if found.id == consent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the events so far amount to. ``concerned`` finds, for an actor or a team, the patients whose consents,
+    control or guardianship name it.
+    """
+
+    patients: Map[PatientKey, Patient]
+    roles: Map[tuple[RoleId, Address], Window]
+    directory: Map[Address, bytes]
+    # The inner value repeats the grantee: one bytes object that all patients' entries for it share.
+    concerned: Map[Grantee, Map[PatientKey, Grantee]]
+
+    def patient(self, key: PatientKey) -> Patient | None:
+        return self.patients.get(key)
+
+    def patients_of(self, actor: Address) -> frozenset[PatientKey]:
+        """Patients with a live consent naming the actor (whatever its window), and those it controls or is guardian
+        of.
+        """
+        return frozenset(self.concerned.get(person(actor), _NO_PATIENTS))
+
+    def patients_controlled_by(self, actor: Address) -> frozenset[PatientKey]:
+        """Patients whose controller the actor is."""
+        return frozenset(key for key in self.patients_of(actor) if self.patients[key].actor == actor)
+
+    def role_window(self, role: RoleId, actor: Address) -> Window | None:
+        return self.roles.get((role, actor))
+
+    def consents(self) -> Iterator[Consent]:
+        """Every live consent of every patient, in no order."""
+        for patient in self.patients.values():
+            for grantee, packed in patient.live.items():
+                yield from grants.unpack(packed, patient.key, grantee)
+
+
+_NO_PATIENTS: Map[PatientKey, Grantee] = Map()
+
+# Before the first event.
+GENESIS = State(patients=Map(), roles=Map(), directory=Map(), concerned=Map())

@@ -1,0 +1,285 @@
+"""fold(state, event) → state: what each event of the contracts changes (docs/CHAIN.md).
+
+INVARIANT: an event that the contracts could not have emitted in this state raises ContradictionError. Then something
+was missed or forged, and whoever holds the state stops permitting until it is rebuilt; nothing is guessed or skipped.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from immutables import Map
+
+from app.core import grants
+from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, person
+from app.core.consent import Guardian, Move, Patient, Revoked, State
+from app.core.events import (
+    AccessLogged,
+    ConsentGranted,
+    ConsentRevoked,
+    ControllerMoved,
+    DirectoryEntrySet,
+    Event,
+    GuardianSet,
+    MoveStarted,
+    MoveVetoed,
+    PatientClaimed,
+    PatientEnrolled,
+    RoleSet,
+    RoleWithdrawn,
+)
+from app.core.grants import Consent
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
+from app.core.terms import ALL_ACTIONS, ALL_PURPOSES, MAX_STUDIES, Capacity, Terms
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_NONE_LIVE: Map[Grantee, bytes] = Map()
+_NONE_USED: Map[ConsentId, Grantee | Revoked] = Map()
+_NO_GRANTEE = Grantee(bytes(32))
+
+
+class ContradictionError(Exception):
+    """An event cannot follow from the state. The text names the event's kind and the rule, and no key."""
+
+    def __init__(self, event: Event, rule: str) -> None:
+        super().__init__(f"{type(event).__name__}: {rule}")
+
+
+def fold_all(state: State, events: Iterable[Event]) -> State:
+    """The state after all the events, in order. Raises ContradictionError."""
+    for event in events:
+        state = fold(state, event)
+    return state
+
+
+def fold(state: State, event: Event) -> State:
+    """The state after the event. Raises ContradictionError."""
+    if isinstance(event, RoleSet | RoleWithdrawn | DirectoryEntrySet):
+        return _staff(state, event)
+    if isinstance(event, ConsentGranted):
+        return _granted(state, event)
+    if isinstance(event, ConsentRevoked):
+        return _revoked(state, event)
+    if isinstance(event, AccessLogged):
+        return state
+    return _binding(state, event)
+
+
+def _binding(
+    state: State,
+    event: PatientEnrolled | PatientClaimed | MoveStarted | MoveVetoed | ControllerMoved | GuardianSet,
+) -> State:
+    if isinstance(event, PatientEnrolled):
+        return _enrolled(state, event)
+    if isinstance(event, PatientClaimed):
+        return _claimed(state, event)
+    if isinstance(event, GuardianSet):
+        return _guardian(state, event)
+    if isinstance(event, ControllerMoved):
+        return _moved(state, event)
+    return _move(state, event)
+
+
+def _staff(state: State, event: RoleSet | RoleWithdrawn | DirectoryEntrySet) -> State:
+    if event.account == NOBODY:
+        raise ContradictionError(event, "the zero address is nobody")
+    if isinstance(event, DirectoryEntrySet):
+        if any(event.entry):
+            return replace(state, directory=state.directory.set(event.account, event.entry))
+        return replace(state, directory=_dropped(state.directory, event.account))
+    key = (event.role, event.account)
+    if isinstance(event, RoleWithdrawn):
+        if key not in state.roles:
+            raise ContradictionError(event, "the role is not set")
+        return replace(state, roles=state.roles.delete(key))
+    if event.window.end <= event.window.start:
+        raise ContradictionError(event, "the window is empty")
+    return replace(state, roles=state.roles.set(key, event.window))
+
+
+def _enrolled(state: State, event: PatientEnrolled) -> State:
+    if event.claim_key == NOBODY or not any(event.patient):
+        raise ContradictionError(event, "a zero key")
+    before = state.patients.get(event.patient)
+    if before is None:
+        after = Patient(
+            key=event.patient,
+            claim_key=event.claim_key,
+            claim_until=event.claim_until,
+            controller=Signer(b""),
+            actor=None,
+            guardian=None,
+            guardian_nonce=0,
+            move=None,
+            move_nonce=0,
+            epoch=0,
+            granted=0,
+            live=_NONE_LIVE,
+            consents=_NONE_USED,
+        )
+    elif before.claimed:
+        raise ContradictionError(event, "the patient is claimed")
+    else:
+        after = replace(before, claim_key=event.claim_key, claim_until=event.claim_until)
+    return _with_patient(state, after)
+
+
+def _claimed(state: State, event: PatientClaimed) -> State:
+    before = state.patients.get(event.patient)
+    if before is None:
+        raise ContradictionError(event, "the patient is not enrolled")
+    if before.claimed:
+        raise ContradictionError(event, "the patient is claimed")
+    actor = _same_actor(event, event.controller, event.actor)
+    after = replace(before, claim_key=None, claim_until=UnixTime(0), controller=event.controller, actor=actor)
+    return _with_patient(state, after, actor)
+
+
+def _move(state: State, event: MoveStarted | MoveVetoed) -> State:
+    before, _ = _of_claimed(state, event, event.patient)
+    if isinstance(event, MoveVetoed):
+        if before.move is None:
+            raise ContradictionError(event, "no move is pending")
+        return _with_patient(state, replace(before, move=None))
+    if len(event.controller) < ADDRESS_BYTES or event.controller == before.controller:
+        raise ContradictionError(event, "not a new controller")
+    move = Move(event.controller, event.ready_at)
+    return _with_patient(state, replace(before, move=move, move_nonce=before.move_nonce + 1))
+
+
+def _moved(state: State, event: ControllerMoved) -> State:
+    before, old = _of_claimed(state, event, event.patient)
+    if before.move is None or before.move.controller != event.controller:
+        raise ContradictionError(event, "that move is not pending")
+    new = _same_actor(event, event.controller, event.actor)
+    return _with_patient(state, replace(before, controller=event.controller, actor=new, move=None), old, new)
+
+
+def _guardian(state: State, event: GuardianSet) -> State:
+    before, _ = _of_claimed(state, event, event.patient)
+    touched = [] if before.guardian is None else [before.guardian.actor]
+    guardian = None
+    if event.guardian:
+        actor = _same_actor(event, event.guardian, event.actor)
+        guardian = Guardian(event.guardian, actor, event.until)
+        touched.append(actor)
+    elif event.actor != NOBODY or event.until:
+        raise ContradictionError(event, "no guardian, yet an actor or a time")
+    return _with_patient(state, replace(before, guardian=guardian, guardian_nonce=before.guardian_nonce + 1), *touched)
+
+
+def _granted(state: State, event: ConsentGranted) -> State:
+    terms = event.terms
+    before, _ = _of_claimed(state, event, terms.patient)
+    _check_grantor(event, before)
+    _check_terms(event, terms)
+    if event.consent in before.consents:
+        raise ContradictionError(event, "the id was used before")
+    if terms.epoch != before.epoch:
+        raise ContradictionError(event, "the epoch is not the patient's")
+    concerned = state.concerned.get(terms.grantee)
+    grantee = terms.grantee if concerned is None else next(iter(concerned.values()))
+    consent = Consent(
+        id=event.consent,
+        patient=before.key,
+        grantee=grantee,
+        ordinal=before.granted,
+        epoch=terms.epoch,
+        effect=terms.effect,
+        actions=terms.actions,
+        purposes=terms.purposes,
+        window=terms.window,
+        studies=terms.studies,
+        capacity=event.capacity,
+    )
+    after = replace(
+        before,
+        granted=before.granted + 1,
+        live=before.live.set(grantee, grants.append(before.live.get(grantee, b""), consent)),
+        consents=before.consents.set(event.consent, grantee),
+    )
+    return _related(_with_patient(state, after), after, grantee)
+
+
+def _revoked(state: State, event: ConsentRevoked) -> State:
+    before, _ = _of_claimed(state, event, event.patient)
+    _check_grantor(event, before)
+    if event.epoch != before.epoch + 1:
+        raise ContradictionError(event, "the epoch is not the next one")
+    consent = before.consent(event.consent)
+    if isinstance(consent, Revoked):
+        raise ContradictionError(event, "revoked before")
+    after = replace(
+        before,
+        epoch=event.epoch,
+        consents=before.consents.set(event.consent, Revoked(consent, event.capacity)),
+    )
+    if consent is None:
+        return _with_patient(state, after)
+    left = grants.without(before.live[consent.grantee], event.consent)
+    live = before.live.set(consent.grantee, left) if left else before.live.delete(consent.grantee)
+    after = replace(after, live=live)
+    return _related(_with_patient(state, after), after, consent.grantee)
+
+
+def _of_claimed(state: State, event: Event, key: PatientKey) -> tuple[Patient, Address]:
+    patient = state.patients.get(key)
+    if patient is None or patient.actor is None:
+        raise ContradictionError(event, "the patient is not claimed")
+    return patient, patient.actor
+
+
+def _same_actor(event: Event, signer: Signer, actor: Address) -> Address:
+    if len(signer) < ADDRESS_BYTES or actor_of(signer) != actor or actor == NOBODY:
+        raise ContradictionError(event, "the actor is not the signer's")
+    # An account's signer and its actor are the same 20 bytes: keep one object.
+    return Address(signer) if len(signer) == ADDRESS_BYTES else actor
+
+
+def _check_grantor(event: ConsentGranted | ConsentRevoked, patient: Patient) -> None:
+    guardian = None if patient.guardian is None else patient.guardian.actor
+    holders = {Capacity.CONTROLLER: patient.actor, Capacity.GUARDIAN: guardian}
+    if holders.get(event.capacity) != event.grantor:
+        raise ContradictionError(event, "the grantor does not hold that capacity")
+
+
+def _check_terms(event: ConsentGranted, terms: Terms) -> None:
+    if terms.grantee == _NO_GRANTEE:
+        raise ContradictionError(event, "no grantee")
+    if not terms.actions or terms.actions & ~ALL_ACTIONS:
+        raise ContradictionError(event, "actions that are none or unknown")
+    if not terms.purposes or terms.purposes & ~ALL_PURPOSES:
+        raise ContradictionError(event, "purposes that are none or unknown")
+    if terms.window.end <= terms.window.start:
+        raise ContradictionError(event, "the window is empty")
+    if len(terms.studies) > MAX_STUDIES or any(a >= b for a, b in zip(terms.studies, terms.studies[1:], strict=False)):
+        raise ContradictionError(event, "studies that are too many or not ascending")
+
+
+def _with_patient(state: State, patient: Patient, *touched: Address) -> State:
+    state = replace(state, patients=state.patients.set(patient.key, patient))
+    for actor in touched:
+        state = _related(state, patient, person(actor))
+    return state
+
+
+def _related(state: State, patient: Patient, grantee: Grantee) -> State:
+    """Brings ``concerned`` up to date for one grantee of one patient that has just changed."""
+    actors = [patient.actor, None if patient.guardian is None else patient.guardian.actor]
+    patients: Map[PatientKey, Grantee] | None = state.concerned.get(grantee)
+    if grantee in patient.live or any(actor is not None and person(actor) == grantee for actor in actors):
+        if patients is None:
+            patients = Map()
+        elif patient.key in patients:
+            return state
+        return replace(state, concerned=state.concerned.set(grantee, patients.set(patient.key, grantee)))
+    if patients is None:
+        return state
+    left = _dropped(patients, patient.key)
+    return replace(state, concerned=state.concerned.set(grantee, left) if left else state.concerned.delete(grantee))
+
+
+def _dropped(entries: Map[_K, _V], key: _K) -> Map[_K, _V]:
+    return entries.delete(key) if key in entries else entries

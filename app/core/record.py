@@ -1,0 +1,222 @@
+"""The record of one access: its canonical bytes, the commitment that goes on the chain in its place, and the log it
+stands in there.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from app.core.identifiers import (
+    AccessRecordId,
+    Address,
+    BasisId,
+    BlockHash,
+    BlockRef,
+    Commitment,
+    LogHead,
+    PatientKey,
+    StudyKey,
+    StudyUid,
+    UnixTime,
+)
+from app.core.keccak import keccak256
+from app.core.terms import Action, Purpose
+
+SALT_BYTES = 32
+SESSION_TAG_BYTES = 8
+RECORD_ID_BYTES = 16
+
+_COMMITMENT_DOMAIN = keccak256(b"consentry.record.v1")
+
+# The encoding is append only: a version byte, then every field of that version in order, each as a 4-byte length and
+# its bytes. A version's fields never change their order, width or meaning. What comes later gets a new version with
+# its fields at the end; decode keeps reading the old ones, because commitments to them stay on the chain for ever.
+_VERSION = 1
+_LENGTH_BYTES = 4
+_FIELD_COUNT = 15
+_SINGLE_ACTIONS = frozenset(Action)
+_MICROSECONDS = 1_000_000
+
+# What the contract takes in one transaction.
+MAX_BATCH = 500
+
+_LOG_DOMAIN = keccak256(b"consentry.log.v1")
+_GROUP = struct.Struct(">32s20s32sQ32sH")
+_UINT64_END = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecord:
+    """One access to one patient's images, as it was decided.
+
+    ``at`` is the time of the decision in whole seconds and ``at_us`` the microseconds on top. ``session_tag`` is 8
+    bytes of a hash. ``study`` is None for a search over several; ``study_key`` is the key on the chain that the
+    decision was made for. ``block`` is the head the decision stood on. ``target`` is the resource as parsed and
+    written anew, without matching values. ``gateway`` names the gateway that served.
+    """
+
+    record_id: AccessRecordId
+    at: UnixTime
+    at_us: int
+    actor: Address
+    session_tag: bytes
+    patient: PatientKey
+    study: StudyUid | None
+    action: Action
+    purpose: Purpose
+    basis: BasisId
+    block: BlockRef
+    target: str
+    gateway: str
+    study_key: StudyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAccess:
+    """What goes on the chain for one record."""
+
+    basis: BasisId
+    accessor: Address
+    patient: PatientKey
+    block: BlockRef
+    commitment: Commitment
+
+
+class RecordError(ValueError):
+    """The bytes are not a record's canonical bytes. The text says what is wrong and quotes nothing."""
+
+
+def canonical(record: AccessRecord) -> bytes:
+    """The one encoding of the record. Raises RecordError for a field that its width cannot hold."""
+    if record.action not in _SINGLE_ACTIONS:
+        raise RecordError("one action at a time")
+    if record.study == "" or not 0 <= record.at_us < _MICROSECONDS:
+        raise RecordError("a study is a UID or None, and microseconds stay below a second")
+    try:
+        fields = (
+            _exactly(RECORD_ID_BYTES, record.record_id),
+            record.at.to_bytes(8, "big"),
+            record.at_us.to_bytes(4, "big"),
+            _exactly(20, record.actor),
+            _exactly(SESSION_TAG_BYTES, record.session_tag),
+            _exactly(32, record.patient),
+            (record.study or "").encode(),
+            b"" if record.study_key is None else _exactly(32, record.study_key),
+            record.action.to_bytes(1, "big"),
+            record.purpose.to_bytes(1, "big"),
+            _exactly(32, record.basis),
+            record.block.number.to_bytes(8, "big"),
+            _exactly(32, record.block.hash),
+            record.target.encode(),
+            record.gateway.encode(),
+        )
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise RecordError("a number out of range or text that is not Unicode") from error
+    parts = [bytes([_VERSION])]
+    for field in fields:
+        parts.append(len(field).to_bytes(_LENGTH_BYTES, "big"))
+        parts.append(field)
+    return b"".join(parts)
+
+
+def decode(body: bytes) -> AccessRecord:
+    """The record that these canonical bytes are. Raises RecordError for anything canonical() would not have written."""
+    fields = _split(body)
+    try:
+        record = AccessRecord(
+            record_id=AccessRecordId(fields[0]),
+            at=UnixTime(int.from_bytes(fields[1], "big")),
+            at_us=int.from_bytes(fields[2], "big"),
+            actor=Address(fields[3]),
+            session_tag=fields[4],
+            patient=PatientKey(fields[5]),
+            study=StudyUid(fields[6].decode()) if fields[6] else None,
+            study_key=StudyKey(fields[7]) if fields[7] else None,
+            action=Action(int.from_bytes(fields[8], "big")),
+            purpose=Purpose(int.from_bytes(fields[9], "big")),
+            basis=BasisId(fields[10]),
+            block=BlockRef(int.from_bytes(fields[11], "big"), BlockHash(fields[12])),
+            target=fields[13].decode(),
+            gateway=fields[14].decode(),
+        )
+    except ValueError as error:
+        raise RecordError("a value that no record has") from error
+    # Whatever leniency is left above (a number written too wide, say) does not survive this.
+    if canonical(record) != body:
+        raise RecordError("not the canonical encoding")
+    return record
+
+
+def commit(body: bytes, salt: bytes) -> Commitment:
+    """What stands on the chain for a record: opened by its bytes and its 32-byte random salt. Raises ValueError for
+    another salt.
+    """
+    if len(salt) != SALT_BYTES:
+        raise ValueError("a salt has 32 bytes")
+    return Commitment(keccak256(_COMMITMENT_DOMAIN + salt + keccak256(body)))
+
+
+def genesis_head(chain_id: int, contract: Address) -> LogHead:
+    """The head of an empty log. ``contract`` is AccessLog's address."""
+    return LogHead(keccak256(_LOG_DOMAIN + chain_id.to_bytes(32, "big") + contract.rjust(32, b"\0")))
+
+
+def next_head(head: LogHead, seq: int, access: LoggedAccess) -> LogHead:
+    """The head after the record of that sequence number (abi.encode: every value in a word of 32 bytes)."""
+    words = (
+        head,
+        access.basis,
+        access.accessor.rjust(32, b"\0"),
+        access.patient,
+        seq.to_bytes(32, "big"),
+        access.block.number.to_bytes(32, "big"),
+        access.block.hash,
+        access.commitment,
+    )
+    return LogHead(keccak256(b"".join(words)))
+
+
+def encode_batch(accesses: Sequence[LoggedAccess]) -> bytes:
+    """The batch's bytes, in the order given, which is the order of sequence numbers.
+
+    Neighbours that differ only in their commitment share one group; nothing is moved to make groups larger.
+    Raises ValueError for an empty batch, for more than MAX_BATCH records, and for a value of the wrong width.
+    """
+    if not 1 <= len(accesses) <= MAX_BATCH:
+        raise ValueError("a batch has 1 to 500 records")
+    parts = []
+    for shared, group in groupby(accesses, key=_shared):
+        commitments = [access.commitment for access in group]
+        if any(len(commitment) != 32 for commitment in commitments):
+            raise ValueError("a commitment has 32 bytes")
+        parts.append(_GROUP.pack(*shared, len(commitments)))
+        parts.extend(commitments)
+    return b"".join(parts)
+
+
+def _shared(access: LoggedAccess) -> tuple[bytes, bytes, bytes, int, bytes]:
+    widths = (len(access.basis), len(access.accessor), len(access.patient), len(access.block.hash))
+    if widths != (32, 20, 32, 32) or not 0 <= access.block.number < _UINT64_END:
+        raise ValueError("a value of the wrong width")
+    return access.basis, access.accessor, access.patient, access.block.number, access.block.hash
+
+
+def _exactly(width_bytes: int, value: bytes) -> bytes:
+    if len(value) != width_bytes:
+        raise RecordError("a value of the wrong width")
+    return value
+
+
+def _split(body: bytes) -> list[bytes]:
+    if body[:1] != bytes([_VERSION]):
+        raise RecordError("an unknown version")
+    fields = []
+    offset = 1
+    while offset < len(body):
+        start = offset + _LENGTH_BYTES
+        offset = start + int.from_bytes(body[offset:start], "big")
+        fields.append(body[start:offset])
+    if offset != len(body) or len(fields) != _FIELD_COUNT:
+        raise RecordError("cut short, or fields too many or too few")
+    return fields
