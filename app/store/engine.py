@@ -1,10 +1,10 @@
 """Opens the database and runs short pieces of work on it in threads, off the event loop.
 
-SQLite for one gateway, PostgreSQL for several. Both are set so that a commit that returns is on the disk: SQLite in WAL
-mode syncs each commit only with ``synchronous=FULL``; PostgreSQL does unless ``fsync`` or ``synchronous_commit`` is off,
-which is refused.
+SQLite for one gateway, PostgreSQL for several. Both are set so that a commit that returns is on the disk: SQLite in
+WAL mode syncs each commit only with ``synchronous=FULL``; PostgreSQL does unless ``fsync`` or ``synchronous_commit``
+is off, which is refused.
 
-What a driver says in an error may hold values (PostgreSQL quotes the key of a duplicate), so no driver text leaves here.
+What a driver says in an error may hold values (PostgreSQL quotes the key of a duplicate): no such text leaves here.
 """
 
 import asyncio

@@ -13,7 +13,10 @@ RecordRow = tuple[bytes, int, bytes, bytes, str | None, int, int, bytes, int, by
 # record_id, status, body_bytes, complete, at
 OutcomeRow = tuple[bytes, int, int, bool, int]
 
-_RECORD_COLUMNS = "record_id, at, actor, patient_key, study_uid, action, purpose, basis, block_number, block_hash, salt, body, commitment"
+_RECORD_COLUMNS = (
+    "record_id, at, actor, patient_key, study_uid, action, purpose, basis, block_number, block_hash, "
+    "salt, body, commitment"
+)
 _OUTCOME_COLUMNS = "record_id, status, body_bytes, complete, at"
 _BACKLOG = """
 SELECT

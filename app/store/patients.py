@@ -1,7 +1,7 @@
 """Who is enrolled: the PACS's name of a patient ↔ the pseudonymous key, with the salt that ties them.
 
-Held in memory whole (about half a kilobyte a patient), since every decision needs it. What another gateway has changed is
-read again on a miss, at most once a second, and by whoever calls ``refresh`` regularly.
+Held in memory whole (about half a kilobyte a patient), since every decision needs it. What another gateway has changed
+is read on a miss, at most once a second, and by whoever calls ``refresh`` regularly.
 """
 
 import asyncio

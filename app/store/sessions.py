@@ -1,4 +1,4 @@
-"""Who is signed in. A session is looked up by the SHA-256 of its token: in memory when hot, from the database otherwise.
+"""Who is signed in. A session is found by the SHA-256 of its token: in memory when hot, from the database otherwise.
 
 What is in memory is believed for two seconds, so that a logout on another gateway bites. The memory is bounded.
 """

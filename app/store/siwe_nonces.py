@@ -47,7 +47,7 @@ class SiweNonces:
         return nonce
 
     async def take(self, nonce: str, address: Address, now: UnixTime) -> Taken | NotTaken:
-        """Uses the nonce up. Of calls at the same time, on any gateway, one gets Taken. Its age is the caller's to judge."""
+        """Uses the nonce up: of calls at the same time, on any gateway, one gets Taken. Its age is for the caller."""
 
         def work(transaction: Session) -> Taken | NotTaken:
             connection = transaction.connection()

@@ -5,7 +5,7 @@ Every change to this file needs a migration beside it (``app/store/migrations``)
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.ext.compiler import compiles
 from sqlmodel import Field, SQLModel
 
@@ -19,8 +19,21 @@ def _row_id_on_sqlite(_element: RowId, _compiler: Any, **_options: Any) -> str:
     return "INTEGER"
 
 
-class PatientRow(SQLModel, table=True):
-    """A patient as enrolled here. Erasure empties patient_id, issuer and salt: nothing ties the key to a person then."""
+class Row(SQLModel):
+    """What all tables share: a catalogue of their own, in which every constraint has a name to be altered by."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class PatientRow(Row, table=True):
+    """A patient as enrolled here. Erasure empties patient_id, issuer and salt: then nothing ties key and person."""
 
     __tablename__ = "patient"
     # NULLs differ from one another, so erased rows do not collide and a person can be enrolled anew.
@@ -36,7 +49,7 @@ class PatientRow(SQLModel, table=True):
     changed_at: int = Field(sa_type=BigInteger, index=True)
 
 
-class SessionRow(SQLModel, table=True):
+class SessionRow(Row, table=True):
     """A signed-in actor. The token itself is never stored, only its SHA-256."""
 
     __tablename__ = "session"
@@ -49,7 +62,7 @@ class SessionRow(SQLModel, table=True):
     revoked_at: int | None = Field(sa_type=BigInteger)
 
 
-class SiweNonceRow(SQLModel, table=True):
+class SiweNonceRow(Row, table=True):
     """A sign-in nonce: issued to one address, used once."""
 
     __tablename__ = "siwe_nonce"
@@ -60,8 +73,8 @@ class SiweNonceRow(SQLModel, table=True):
     used_at: int | None = Field(sa_type=BigInteger)
 
 
-class AccessRecordRow(SQLModel, table=True):
-    """One access record, synced before its answer's first byte. The submitter sets ``seq`` and ``batch_id`` together."""
+class AccessRecordRow(Row, table=True):
+    """An access record, synced before its answer's first byte. The submitter sets ``seq`` and ``batch_id`` together."""
 
     __tablename__ = "access_record"
     __table_args__ = (
@@ -97,7 +110,7 @@ class AccessRecordRow(SQLModel, table=True):
     batch_id: int | None = Field(sa_type=BigInteger)
 
 
-class AccessOutcomeRow(SQLModel, table=True):
+class AccessOutcomeRow(Row, table=True):
     """What became of the answer. No foreign key: an odd outcome must never take records down with its transaction."""
 
     __tablename__ = "access_outcome"
@@ -109,7 +122,7 @@ class AccessOutcomeRow(SQLModel, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
-class OutboxCallRow(SQLModel, table=True):
+class OutboxCallRow(Row, table=True):
     """A call that is to be on the chain exactly once. ``state``: outbox.CallState; the signed attempts: outbox_tx."""
 
     __tablename__ = "outbox_call"
@@ -137,7 +150,7 @@ class OutboxCallRow(SQLModel, table=True):
     mined_tx: bytes | None
 
 
-class OutboxTxRow(SQLModel, table=True):
+class OutboxTxRow(Row, table=True):
     """A signed transaction, stored before it is broadcast and kept: after a reorganisation it is sent again."""
 
     __tablename__ = "outbox_tx"
@@ -152,7 +165,7 @@ class OutboxTxRow(SQLModel, table=True):
     signed_at: int = Field(sa_type=BigInteger)
 
 
-class ChainBatchRow(SQLModel, table=True):
+class ChainBatchRow(Row, table=True):
     """A run of the log, carried by one call: ``count`` records from ``first_seq``, ``prev_head`` to ``next_head``."""
 
     __tablename__ = "chain_batch"
@@ -177,7 +190,7 @@ class ChainBatchRow(SQLModel, table=True):
     released_at: int | None = Field(sa_type=BigInteger)
 
 
-class ConsentMessageRow(SQLModel, table=True):
+class ConsentMessageRow(Row, table=True):
     """A consent as its grantor signed it here. What became of it is its call's state."""
 
     __tablename__ = "consent_message"
@@ -191,7 +204,7 @@ class ConsentMessageRow(SQLModel, table=True):
     call_id: int = Field(sa_type=BigInteger, foreign_key="outbox_call.call_id")
 
 
-class RevocationMessageRow(SQLModel, table=True):
+class RevocationMessageRow(Row, table=True):
     """A revocation handed in here: it denies from now on; until ``landed_at`` the mirror does not know it for good."""
 
     __tablename__ = "revocation_message"
@@ -206,8 +219,8 @@ class RevocationMessageRow(SQLModel, table=True):
     call_id: int = Field(sa_type=BigInteger, foreign_key="outbox_call.call_id")
 
 
-class AccessRequestRow(SQLModel, table=True):
-    """A physician asks a patient for a consent. ``terms``: JSON of what is asked; ``state``: access_requests.RequestState."""
+class AccessRequestRow(Row, table=True):
+    """A physician asks a patient for a consent. ``terms``: JSON of what is asked; ``state``: RequestState."""
 
     __tablename__ = "access_request"
 
@@ -222,7 +235,7 @@ class AccessRequestRow(SQLModel, table=True):
     decided_at: int | None = Field(sa_type=BigInteger)
 
 
-class DirectoryEntryRow(SQLModel, table=True):
+class DirectoryEntryRow(Row, table=True):
     """Who an account is, in words. The chain holds ``entry_hash``; the salt keeps it from being guessed."""
 
     __tablename__ = "directory_entry"
