@@ -1,0 +1,48 @@
+"""Hexadecimal at the edges: bytes inside, 0x text outside, one strict reading."""
+
+from typing import Annotated
+
+from eth_utils import to_checksum_address
+from pydantic import Field
+
+from app.core.identifiers import Address
+
+# Pydantic types for bodies: exactly one length each, 0x in front.
+AddressText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+WordText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
+SignatureText = Annotated[str, Field(pattern=r"^0x(?:[0-9a-fA-F]{2}){1,4096}$")]
+
+
+def from_hex(text: str) -> bytes:
+    """The bytes of 0x text that a model has already checked."""
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def to_hex(value: bytes) -> str:
+    """0x and lower-case digits."""
+    return "0x" + value.hex()
+
+
+def checksum(address: Address) -> str:
+    """An address as people and wallets write it (EIP-55)."""
+    return str(to_checksum_address(address))
+
+
+def word(text: str | None) -> bytes | None:
+    """32 bytes from a query parameter, or None where it is not exactly that."""
+    if text is None or len(text) != 66 or not text.startswith("0x"):
+        return None
+    try:
+        return bytes.fromhex(text[2:])
+    except ValueError:
+        return None
+
+
+def address(text: str | None) -> Address | None:
+    """20 bytes from a query parameter, or None where it is not exactly that."""
+    if text is None or len(text) != 42 or not text.startswith("0x"):
+        return None
+    try:
+        return Address(bytes.fromhex(text[2:]))
+    except ValueError:
+        return None

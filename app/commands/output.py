@@ -1,0 +1,57 @@
+"""What the commands print: tables for people, one JSON document for programs, errors on standard error; and the exit status."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+_console = Console()
+_errors = Console(stderr=True)
+
+
+class CommandError(Exception):
+    """A command failed: the text is for the person who called it. Exit status 1."""
+
+
+def emit(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:  # noqa: ANN401 - JSON is any of its own types
+    """Print ``document`` as JSON, or ``lines`` for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return
+    for line in lines:
+        _console.print(line, markup=False, highlight=False)
+
+
+def emit_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, empty: str = "none") -> None:
+    """Print rows as a table of ``columns``, or all of them as JSON."""
+    if as_json:
+        sys.stdout.write(json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n")
+        return
+    if not rows:
+        _console.print(empty, markup=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(row.get(column)) for column in columns))
+    _console.print(table)
+
+
+def say(text: str) -> None:
+    """A line of progress, on standard error, so that standard output stays what was asked for."""
+    _errors.print(text, markup=False, highlight=False)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return str(value)
