@@ -2,13 +2,17 @@
 and 32 bytes.
 """
 
-from app.core.identifiers import Address, BasisId, Grantee, RoleId, Signer
+from app.core.identifiers import Address, BasisId, Grantee, RoleId, Signer, StudyKey
 from app.core.keccak import keccak256
 from app.core.terms import Role
 
 ADDRESS_BYTES = 20
 WORD_BYTES = 32
 NOBODY = Address(bytes(ADDRESS_BYTES))
+# No consent may name it, so only a consent to everything covers it.
+NO_STUDY = StudyKey(bytes(WORD_BYTES))
+# What the contracts accept as a signer: room for an RSA-4096 key behind a verifier's address.
+MAX_SIGNER_BYTES = 640
 
 # The patient, or the patient's guardian, acting for themselves: no consent is needed.
 SELF = BasisId(keccak256(b"consentry.basis.self"))
@@ -34,6 +38,11 @@ def person(actor: Address) -> Grantee:
 def person_of(grantee: Grantee) -> Address | None:
     """The one person a grantee is, or None for a care team (whose upper 12 bytes are not all zero)."""
     return Address(grantee[-ADDRESS_BYTES:]) if grantee.startswith(_PERSON_PREFIX) else None
+
+
+def is_signer(signer: Signer) -> bool:
+    """Whether the contracts would bind it: 20 to 640 bytes, the first 20 not all zero."""
+    return ADDRESS_BYTES <= len(signer) <= MAX_SIGNER_BYTES and any(signer[:ADDRESS_BYTES])
 
 
 def actor_of(signer: Signer) -> Address:

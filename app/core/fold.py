@@ -11,7 +11,7 @@ from typing import TypeVar
 from immutables import Map
 
 from app.core import grants
-from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, person
+from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer, person
 from app.core.consent import Guardian, Move, Patient, Revoked, State
 from app.core.events import (
     AccessLogged,
@@ -30,14 +30,13 @@ from app.core.events import (
 )
 from app.core.grants import Consent
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
-from app.core.terms import ALL_ACTIONS, ALL_PURPOSES, MAX_STUDIES, Capacity, Terms
+from app.core.terms import Capacity, flaw_in
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 _NONE_LIVE: Map[Grantee, bytes] = Map()
 _NONE_USED: Map[ConsentId, Grantee | Revoked] = Map()
-_NO_GRANTEE = Grantee(bytes(32))
 
 
 class ContradictionError(Exception):
@@ -143,7 +142,7 @@ def _move(state: State, event: MoveStarted | MoveVetoed) -> State:
         if before.move is None:
             raise ContradictionError(event, "no move is pending")
         return _with_patient(state, replace(before, move=None))
-    if len(event.controller) < ADDRESS_BYTES or event.controller == before.controller:
+    if not is_signer(event.controller) or event.controller == before.controller:
         raise ContradictionError(event, "not a new controller")
     move = Move(event.controller, event.ready_at)
     return _with_patient(state, replace(before, move=move, move_nonce=before.move_nonce + 1))
@@ -174,7 +173,9 @@ def _granted(state: State, event: ConsentGranted) -> State:
     terms = event.terms
     before, _ = _of_claimed(state, event, terms.patient)
     _check_grantor(event, before)
-    _check_terms(event, terms)
+    flaw = flaw_in(terms)
+    if flaw is not None:
+        raise ContradictionError(event, flaw)
     if event.consent in before.consents:
         raise ContradictionError(event, "the id was used before")
     if terms.epoch != before.epoch:
@@ -232,7 +233,7 @@ def _of_claimed(state: State, event: Event, key: PatientKey) -> tuple[Patient, A
 
 
 def _same_actor(event: Event, signer: Signer, actor: Address) -> Address:
-    if len(signer) < ADDRESS_BYTES or actor_of(signer) != actor or actor == NOBODY:
+    if not is_signer(signer) or actor_of(signer) != actor:
         raise ContradictionError(event, "the actor is not the signer's")
     # An account's signer and its actor are the same 20 bytes: keep one object.
     return Address(signer) if len(signer) == ADDRESS_BYTES else actor
@@ -243,19 +244,6 @@ def _check_grantor(event: ConsentGranted | ConsentRevoked, patient: Patient) -> 
     holders = {Capacity.CONTROLLER: patient.actor, Capacity.GUARDIAN: guardian}
     if holders.get(event.capacity) != event.grantor:
         raise ContradictionError(event, "the grantor does not hold that capacity")
-
-
-def _check_terms(event: ConsentGranted, terms: Terms) -> None:
-    if terms.grantee == _NO_GRANTEE:
-        raise ContradictionError(event, "no grantee")
-    if not terms.actions or terms.actions & ~ALL_ACTIONS:
-        raise ContradictionError(event, "actions that are none or unknown")
-    if not terms.purposes or terms.purposes & ~ALL_PURPOSES:
-        raise ContradictionError(event, "purposes that are none or unknown")
-    if terms.window.end <= terms.window.start:
-        raise ContradictionError(event, "the window is empty")
-    if len(terms.studies) > MAX_STUDIES or any(a >= b for a, b in zip(terms.studies, terms.studies[1:], strict=False)):
-        raise ContradictionError(event, "studies that are too many or not ascending")
 
 
 def _with_patient(state: State, patient: Patient, *touched: Address) -> State:

@@ -11,12 +11,15 @@ from app.core.consent import Patient, State
 from app.core.grants import in_force
 from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, StudyKey, UnixTime
 from app.core.mirror import Standing
-from app.core.terms import Action, Capacity, Effect, Purpose, Role
+from app.core.terms import Action, Effect, Purpose, Role
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One question. ``action`` is a single bit; ``study`` is the salted key of the study asked for."""
+    """One question. ``action`` is a single bit; ``study`` is the salted key of the study asked for.
+
+    A question about no particular study carries NO_STUDY, which only a consent to everything covers.
+    """
 
     actor: Address
     patient: PatientKey
@@ -54,7 +57,8 @@ class Deny:
 
 Verdict = Permit | Deny
 
-_OWN_ACTIONS = Action.SEARCH | Action.VIEW | Action.RETRIEVE
+_ACTIONS = frozenset(Action)
+_OWN_ACTIONS = frozenset({Action.SEARCH, Action.VIEW, Action.RETRIEVE})
 _GUARDIAN_PURPOSES = frozenset({Purpose.FAMRQT, Purpose.PWATRNY})
 _PHYSICIAN = role_id(Role.PHYSICIAN)
 
@@ -102,7 +106,12 @@ def holds_role(standing: Standing, role: Role, actor: Address, now: UnixTime) ->
 
 
 def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:
-    """Every basis that permits in this state, at least one, earliest granted first; or why none does."""
+    """Every basis that permits in this state, at least one, earliest granted first; or why none does.
+
+    No consent covers what is not exactly one known action.
+    """
+    if request.action not in _ACTIONS:
+        return Deny(DenyReason.NO_CONSENT)
     patient = state.patients.get(request.patient)
     if patient is None:
         return Deny(DenyReason.PATIENT_UNKNOWN)
@@ -118,12 +127,15 @@ def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[Bas
 
 
 def _own_basis(patient: Patient, request: AccessRequest, now: UnixTime) -> BasisId | None:
-    capacity = patient.capacity_of(request.actor, now)
-    if capacity is Capacity.NONE or not request.action & _OWN_ACTIONS:
+    if request.action not in _OWN_ACTIONS:
         return None
-    if capacity is Capacity.CONTROLLER:
-        return SELF if request.purpose is Purpose.PATRQT else None
-    return GUARDIAN if request.purpose in _GUARDIAN_PURPOSES else None
+    # Who is both controller and guardian has both rights.
+    if request.purpose is Purpose.PATRQT:
+        return SELF if request.actor == patient.actor else None
+    guardian = patient.guardian
+    if request.purpose in _GUARDIAN_PURPOSES and guardian is not None:
+        return GUARDIAN if request.actor == guardian.actor and now < guardian.until else None
+    return None
 
 
 def _by_consent(patient: Patient, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:

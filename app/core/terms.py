@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
+from itertools import pairwise
 
 from app.core.identifiers import Grantee, PatientKey, StudyKey, UnixTime
 
@@ -36,6 +37,7 @@ ALL_ACTIONS = Action.SEARCH | Action.VIEW | Action.RETRIEVE | Action.SHARE
 ALL_PURPOSES = sum(1 << purpose for purpose in Purpose)
 # How many studies one consent may name.
 MAX_STUDIES = 64
+_ZERO_STUDY = StudyKey(bytes(32))
 
 
 class Effect(IntEnum):
@@ -93,3 +95,16 @@ class Terms:
     studies: tuple[StudyKey, ...]
     epoch: int
     consent_nonce: bytes
+
+
+def flaw_in(terms: Terms) -> str | None:
+    """What the registry would refuse in these terms whatever the time, or None. Quotes nothing."""
+    sound = {
+        "no grantee": any(terms.grantee),
+        "actions that are none or unknown": 0 < terms.actions <= ALL_ACTIONS,
+        "purposes that are none or unknown": 0 < terms.purposes <= ALL_PURPOSES,
+        "a window that holds no instant": terms.window.start < terms.window.end,
+        "too many studies": len(terms.studies) <= MAX_STUDIES,
+        "studies that are zero or not ascending": all(a < b for a, b in pairwise((_ZERO_STUDY, *terms.studies))),
+    }
+    return next((flaw for flaw, holds in sound.items() if not holds), None)

@@ -1,0 +1,69 @@
+"""What people sign (docs/CHAIN.md): one class per EIP-712 message. ``app.core.typed_data`` hashes them,
+``app.core.words`` says them.
+"""
+
+from dataclasses import dataclass
+
+from app.core.identifiers import ConsentId, PatientKey, Signer, UnixTime
+from app.core.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The first controller takes a patient key over. The one-time claim key and the controller sign the same
+    message.
+    """
+
+    patient: PatientKey
+    controller: Signer
+    deadline: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveVeto:
+    """The controller stops the pending move of that number."""
+
+    patient: PatientKey
+    move_nonce: int
+    deadline: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveAcceptance:
+    """The new controller finishes the move of that number."""
+
+    patient: PatientKey
+    controller: Signer
+    move_nonce: int
+    deadline: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianChange:
+    """The controller names a guardian, or removes one (no signer, time 0)."""
+
+    patient: PatientKey
+    guardian: Signer
+    until: UnixTime
+    guardian_nonce: int
+    deadline: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentOffer:
+    """The controller or guardian grants a consent, or a deny."""
+
+    terms: Terms
+    deadline: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """The controller or guardian takes a consent back."""
+
+    patient: PatientKey
+    consent: ConsentId
+    deadline: UnixTime
+
+
+Message = Claim | MoveVeto | MoveAcceptance | GuardianChange | ConsentOffer | Revocation
