@@ -1,0 +1,234 @@
+"""The origin server as a DICOMweb archive elsewhere. Every quirk met here was seen on a real Orthanc 1.10 (docs/PACS.md
+lists them).
+"""
+
+import json
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.identifiers import StudyUid, Subject
+from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
+from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
+from app.pacs.http_connection import HttpAnswer
+from app.pacs.identity import study_of, subject_of, uid_of
+from app.pacs.origin import (
+    DicomJson,
+    OriginAnswer,
+    OriginBody,
+    OriginInvalidError,
+    OriginUnavailableError,
+    StudySubjects,
+)
+from app.pacs.row_identity import RowIdentities, in_doubt
+from app.pacs.targets import retrieve_target, search_target
+
+_DICOM_JSON = b"application/dicom+json"
+_ERROR_BODY_BYTES = 64 * 1024
+_RENDERED = frozenset({Representation.RENDERED, Representation.RENDERED_FRAMES})
+_BY_FRAME = frozenset({Representation.FRAMES, Representation.RENDERED_FRAMES})
+_NUMBER_OF_FRAMES = "00280008"
+_ANY_SYNTAX = "; transfer-syntax=*"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """``page_rows`` rows are asked for at a time; past ``rows`` in one search, or ``page_bytes`` in one page, the
+    answer is refused.
+    """
+
+    page_rows: int = 200
+    rows: int = 50_000
+    page_bytes: int = 16 * 1024 * 1024
+
+
+class RemoteOrigin:
+    """An Origin over DICOMweb. ``url`` in ``origin`` is the service's root, such as ``https://host/dicom-web``."""
+
+    def __init__(
+        self,
+        origin: HttpOrigin,
+        limits: HttpLimits | None = None,
+        search_limits: SearchLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._client = HttpClient(origin, limits, tls)
+        self._limits = search_limits or SearchLimits()
+        self._identities = RowIdentities(self._one_study, self._one_instance)
+
+    async def search(self, search: Search) -> list[DicomJson]:
+        """See Origin. Pages through everything unless ``search.limit`` says how much."""
+        rows: list[DicomJson] = []
+        wanted = self._limits.rows + 1 if search.limit is None else search.limit
+        while len(rows) < wanted:
+            size = min(self._limits.page_rows, wanted - len(rows))
+            page, more = await self._page(search, size, search.offset + len(rows))
+            rows.extend(page)
+            if len(rows) > self._limits.rows:
+                raise OriginInvalidError("the archive's answer has too many rows")
+            if not page or (len(page) < size and not more):
+                break
+        return rows
+
+    async def subjects_of(self, study: StudyUid) -> StudySubjects:
+        """See Origin. Asks for the study and for every one of its instances: one study may hold several issuers'
+        patients.
+        """
+        rows = await self._study_rows(study)
+        subjects = {subject_of(row) for row in rows}
+        if len(rows) > 1 and len(subjects) == 1:
+            subjects.add(Subject("", ""))  # the archive tells two patients apart and its answer does not
+        if rows:
+            subjects.update(subject_of(row) for row in await self.search(Search(Level.INSTANCE, study=study)))
+        return StudySubjects(frozenset(subjects))
+
+    async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
+        """See Origin. Raises ValueError for a request that cannot be put into a URL."""
+        target = retrieve_target(retrieve)
+        answer = await self._get(target, accept)
+        if answer.status in (400, 500) and retrieve.representation is Representation.FRAMES and _ANY_SYNTAX in accept:
+            # Orthanc cannot give big-endian frames as stored, but transcodes them when no syntax is named.
+            await discard(answer, _ERROR_BODY_BYTES)
+            answer = await self._get(target, accept.replace(_ANY_SYNTAX, ""))
+        if answer.status == 200:
+            return await self._opened(retrieve, answer)
+        status = await self._refusal(answer)
+        if status == 400 and retrieve.representation in _BY_FRAME and await self._past_last_frame(retrieve):
+            status = 404
+        return OriginAnswer(status, "", None, BytesBody())
+
+    async def check(self) -> None:
+        """See Origin."""
+        answer = await self._get(b"/studies?limit=1", _DICOM_JSON.decode())
+        status = answer.status
+        await discard(answer, _ERROR_BODY_BYTES)
+        if status not in (200, 204):
+            raise OriginUnavailableError(f"the archive answers a search with {status}")
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    # Searching
+
+    async def _page(self, search: Search, size: int, offset: int) -> tuple[list[DicomJson], bool]:
+        """One page, and whether the archive says that it cut it short."""
+        answer = await self._get(search_target(search, size, offset), _DICOM_JSON.decode())
+        character_set_named = answer.status != 400
+        if not character_set_named:
+            # Orthanc fails the whole search over one study with several character sets (`\\ISO 2022 IR 87`).
+            await discard(answer, _ERROR_BODY_BYTES)
+            answer = await self._get(search_target(search, size, offset, character_set=False), _DICOM_JSON.decode())
+        more = answer.warned
+        rows = [_checked(row, search) for row in await self._rows(answer)]
+        if not character_set_named and any(map(in_doubt, rows)):
+            rows = [await self._identities.established(row) for row in rows]
+        return rows, more
+
+    async def _rows(self, answer: HttpAnswer) -> list[Any]:
+        if answer.status in (204, 404):
+            await discard(answer, _ERROR_BODY_BYTES)
+            return []
+        if answer.status != 200:
+            raise OriginInvalidError(f"the archive answers a search with {await self._refusal(answer)}")
+        body = await read_all(answer, self._limits.page_bytes)
+        try:
+            rows = json.loads(body)
+        except (ValueError, RecursionError):
+            raise OriginInvalidError("the archive's answer is not JSON") from None
+        if not isinstance(rows, list):
+            raise OriginInvalidError("the archive's answer is not a list")
+        return rows
+
+    async def _study_rows(self, study: StudyUid) -> list[DicomJson]:
+        asked = Search(Level.STUDY, matching=(Matching(("0020000D",), study),))
+        return [row for row in await self.search(asked) if study_of(row) == study]
+
+    async def _one_study(self, study: StudyUid) -> int:
+        """How many rows the archive has for a study: more than one means several patients."""
+        asked = Search(Level.STUDY, matching=(Matching(("0020000D",), study),))
+        answer = await self._get(search_target(asked, None, 0, character_set=False), _DICOM_JSON.decode())
+        return sum(1 for row in await self._rows(answer) if study_of(_checked(row, asked)) == study)
+
+    async def _one_instance(self, study: StudyUid) -> DicomJson | None:
+        """The metadata of any one instance of the study, in the characters of its file."""
+        asked = Search(Level.INSTANCE, study=study)
+        answer = await self._get(search_target(asked, 1, 0, character_set=False), _DICOM_JSON.decode())
+        rows = [_checked(row, asked) for row in await self._rows(answer)]
+        if not rows:
+            return None
+        series, instance = uid_of(rows[0], Level.SERIES), uid_of(rows[0], Level.INSTANCE)
+        target = f"/studies/{study}/series/{series}/instances/{instance}/metadata".encode("ascii")
+        datasets = await self._rows(await self._get(target, _DICOM_JSON.decode()))
+        if len(datasets) != 1:
+            raise OriginInvalidError("the archive's metadata of one instance is not one data set")
+        return _checked(datasets[0], asked)
+
+    # Retrieving
+
+    async def _get(self, target: bytes, accept: str) -> HttpAnswer:
+        return await self._client.get(target, accept.encode("ascii"))
+
+    async def _opened(self, retrieve: Retrieve, answer: HttpAnswer) -> OriginAnswer:
+        content_type = answer.content_type.decode("latin-1")
+        body: OriginBody = answer
+        if retrieve.representation in _RENDERED:
+            first = await answer.read()
+            content_type = _image_type(first) or content_type
+            body = PutBackBody(first, answer)
+        return OriginAnswer(200, content_type, answer.content_length, body)
+
+    async def _refusal(self, answer: HttpAnswer) -> int:
+        """The status of an answer that is not passed on. Raises when it is the archive that is at fault."""
+        status = answer.status
+        await discard(answer, _ERROR_BODY_BYTES)
+        if status in (401, 403):
+            raise OriginUnavailableError("the archive refuses this gateway's credentials")
+        if status >= 500:
+            raise OriginUnavailableError(f"the archive failed with {status}")
+        if not 400 <= status < 500:
+            raise OriginInvalidError(f"the archive answered with {status}, which is not followed")
+        return status
+
+    async def _past_last_frame(self, retrieve: Retrieve) -> bool:
+        asked = Search(
+            Level.INSTANCE,
+            study=retrieve.study,
+            series=retrieve.series,
+            matching=(Matching(("00080018",), str(retrieve.instance)),),
+            include=((_NUMBER_OF_FRAMES,),),
+        )
+        for row in await self.search(asked):
+            if uid_of(row, Level.INSTANCE) == retrieve.instance:
+                return max(retrieve.frames, default=0) > _frame_count(row)
+        return True
+
+
+def _checked(row: object, search: Search) -> DicomJson:
+    """The row, if it names its UIDs and lies below what was searched. Raises OriginInvalidError."""
+    if not isinstance(row, dict):
+        raise OriginInvalidError("a row that is not a data set")
+    for level in Level:
+        if level <= search.level:
+            uid = uid_of(row, level)
+            scope = {Level.STUDY: search.study, Level.SERIES: search.series}.get(level)
+            if scope is not None and uid != scope:
+                raise OriginInvalidError("a row of another study or series")
+    return row
+
+
+def _frame_count(row: DicomJson) -> int:
+    try:
+        return int(row[_NUMBER_OF_FRAMES]["Value"][0])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return 1  # PS3.3 §C.7.6.6: absent for an image of one frame
+
+
+def _image_type(first: bytes) -> str | None:
+    """What an image is by its first bytes: Orthanc labels some JPEG as image/png."""
+    if first.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if first.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    return "image/gif" if first.startswith((b"GIF87a", b"GIF89a")) else None
