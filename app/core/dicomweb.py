@@ -29,9 +29,10 @@ class Representation(Enum):
 class Retrieve:
     """A WADO-RS retrieval. ``series`` and ``instance`` are None above their level.
 
-    ``bulk_path`` holds the components after ``bulk`` of an Orthanc-style BulkDataURI (tags and 1-based item numbers), checked
-    against a grammar. ``query`` holds the rendering parameters (viewport, window, quality …) that passed the grammar,
-    already percent-decoded, in the order given.
+    ``bulk_path`` holds the components after ``bulk`` of an Orthanc-style BulkDataURI (tags in lower-case hex and
+    1-based item numbers), checked against a grammar. ``query`` holds the rendering parameters (viewport, window,
+    quality …) that passed the grammar, already percent-decoded, in the order given; it is empty for what is not
+    rendered. ``accept`` is the query parameter of that name (PS3.18 §8.3.3.1), for the negotiation.
     """
 
     representation: Representation
@@ -41,6 +42,7 @@ class Retrieve:
     frames: tuple[int, ...] = ()
     bulk_path: tuple[str, ...] = ()
     query: tuple[tuple[str, str], ...] = ()
+    accept: str | None = None
 
     @property
     def level(self) -> Level:
@@ -51,7 +53,11 @@ class Retrieve:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """One matching key: the path of tags ("00400275", "00080060" for a dotted sequence), each 8 upper-case hex digits, and its raw value."""
+    """One matching key: the path of tags ("00400275", "00400009" for a dotted sequence, 8 upper-case hex digits each).
+
+    The value is percent-decoded and fits the attribute's VR. Several values (a UID list, ModalitiesInStudy) are
+    joined by commas. Empty is universal matching.
+    """
 
     path: tuple[str, ...]
     value: str
@@ -61,7 +67,10 @@ class Matching:
 class Search:
     """A QIDO-RS search for the studies, series or instances below ``study`` and ``series`` (PS3.18 §10.6).
 
-    ``include`` holds tag paths; ``include_all`` is ``includefield=all``. ``limit`` None means not given.
+    ``include`` holds tag paths; ``include_all`` is ``includefield=all``. ``limit`` None means not given;
+    ``limit_capped`` says that more was asked for than the limit that stands here. ``unsupported`` names the
+    parameters asked for that only a Warning answers (fuzzymatching …). ``accept`` is the query parameter of that
+    name, for the negotiation.
     """
 
     level: Level
@@ -73,3 +82,6 @@ class Search:
     limit: int | None = None
     offset: int = 0
     fuzzy: bool = False
+    limit_capped: bool = False
+    unsupported: tuple[str, ...] = ()
+    accept: str | None = None

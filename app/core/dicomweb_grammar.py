@@ -1,0 +1,145 @@
+"""The DICOMweb grammar: method, raw path and raw query in; a resource or a typed refusal out (PS3.18 §10.4, §10.6).
+
+The path is judged as it came, before any decoding: no component that this grammar takes needs an escape.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
+from app.core.problem import Problem, ProblemError, problem
+from app.core.qido import MAX_LIMIT, parse_search
+from app.core.rendering import parse_retrieval_query
+
+MAX_FRAMES: Final = 2_000
+MAX_UID_LENGTH: Final = 64
+MAX_BULK_DEPTH: Final = 64
+
+_READ: Final = ("GET", "HEAD", "OPTIONS")
+_INSTANCE: Final = "/studies/{study}/series/{series}/instances/{instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of the grammar, the methods it takes, and what it asks for: a search at a level, or a representation."""
+
+    template: str
+    target: Level | Representation
+    methods: tuple[str, ...] = _READ
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    # PS3.18 Table 10.6.1-1: searches
+    Route("/studies", Level.STUDY),
+    Route("/studies/{study}/series", Level.SERIES),
+    Route("/studies/{study}/instances", Level.INSTANCE),
+    Route("/studies/{study}/series/{series}/instances", Level.INSTANCE),
+    Route("/series", Level.SERIES),
+    Route("/instances", Level.INSTANCE),
+    # PS3.18 Tables 10.4.1-1 to 10.4.1-5: retrievals
+    Route("/studies/{study}", Representation.DICOM),
+    Route("/studies/{study}/metadata", Representation.METADATA),
+    Route("/studies/{study}/rendered", Representation.RENDERED),
+    Route("/studies/{study}/series/{series}", Representation.DICOM),
+    Route("/studies/{study}/series/{series}/metadata", Representation.METADATA),
+    Route("/studies/{study}/series/{series}/rendered", Representation.RENDERED),
+    Route(_INSTANCE, Representation.DICOM),
+    Route(f"{_INSTANCE}/metadata", Representation.METADATA),
+    Route(f"{_INSTANCE}/rendered", Representation.RENDERED),
+    Route(f"{_INSTANCE}/frames/{{frames}}", Representation.FRAMES),
+    Route(f"{_INSTANCE}/frames/{{frames}}/rendered", Representation.RENDERED_FRAMES),
+    # What a BulkDataURI points to (PS3.18 §10.4.1.1.5 leaves its form to the origin server)
+    Route(f"{_INSTANCE}/bulk/{{bulk}}", Representation.BULKDATA),
+)
+
+_Shape = tuple[bytes, ...]
+
+
+def _table() -> tuple[dict[_Shape, Route], dict[_Shape, Route], dict[_Shape, Route]]:
+    """The routes by their fixed components: those that end on one, those that end on a value, those of open length."""
+    tables: tuple[dict[_Shape, Route], dict[_Shape, Route], dict[_Shape, Route]] = ({}, {}, {})
+    for route in ROUTES:
+        parts = route.template.encode().split(b"/")
+        kind = 2 if parts[-1] == b"{bulk}" else len(parts) & 1
+        tables[kind][tuple(parts[1::2])] = route
+    return tables
+
+
+_ON_NAME, _ON_VALUE, _OPEN = _table()
+_BULK_AT: Final = 8  # where in the split path the first component after "bulk" stands
+
+_UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)*").fullmatch
+_FRAME: Final = re.compile(rb"[1-9][0-9]{0,8}").fullmatch
+_FRAMES: Final = re.compile(rb"[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*").fullmatch
+_TAG: Final = re.compile(rb"[0-9A-Fa-f]{8}").fullmatch
+_ITEM: Final = re.compile(rb"[1-9][0-9]{0,5}").fullmatch
+# Every component must be of these: what else may stand in a path is an escape, a parameter, a dot segment or an attack.
+_COMPONENT: Final = re.compile(rb"(?!\.)[A-Za-z0-9.,-]+(?<!\.)").fullmatch
+
+
+def parse(method: str, raw_path: bytes, raw_query: bytes, max_limit: int = MAX_LIMIT) -> Retrieve | Search | Problem:
+    """What a request asks for. ``raw_path`` is below the mount point and, like ``raw_query``, as on the wire.
+
+    GET, HEAD and OPTIONS all give the resource: the caller answers each in its own way. A method that the path does
+    not take is method-not-allowed with ``Allow``; a path outside the grammar is invalid-uid where a component is
+    malformed, else not-found. A limit above ``max_limit`` is capped and marked so.
+    """
+    parts = raw_path.split(b"/")
+    shape = tuple(parts[1::2])
+    route = (_ON_VALUE if len(parts) & 1 else _ON_NAME).get(shape) or _OPEN.get(shape[:4])
+    if route is None or parts[0]:
+        return problem("not-found" if not parts[0] and all(map(_COMPONENT, parts[1:])) else "invalid-uid")
+    for uid in parts[2:7:2]:
+        if len(uid) > MAX_UID_LENGTH or not _UID(uid):
+            return problem("invalid-uid")
+    if method not in route.methods:
+        return problem("method-not-allowed").with_header("Allow", ", ".join(route.methods))
+    try:
+        return _resource(route.target, parts, raw_query, max_limit)
+    except ProblemError as refusal:
+        return refusal.problem
+
+
+def _resource(
+    target: Level | Representation, parts: list[bytes], raw_query: bytes, max_limit: int
+) -> Retrieve | Search:
+    count = len(parts)
+    study = StudyUid(parts[2].decode("ascii") if count > 2 else "")
+    series = SeriesUid(parts[4].decode("ascii")) if count > 4 else None
+    if isinstance(target, Level):
+        return parse_search(raw_query, target, study or None, series, max_limit)
+    instance = InstanceUid(parts[6].decode("ascii")) if count > 6 else None
+    frames: tuple[int, ...] = ()
+    bulk_path: tuple[str, ...] = ()
+    if target is Representation.BULKDATA:
+        bulk_path = _bulk_path(parts[_BULK_AT:])
+    elif count > 8:
+        frames = _frames(parts[8])
+    query: tuple[tuple[str, str], ...] = ()
+    accept: str | None = None
+    if raw_query:
+        rendered = target in (Representation.RENDERED, Representation.RENDERED_FRAMES)
+        query, accept = parse_retrieval_query(raw_query, rendered)
+    return Retrieve(target, study, series, instance, frames, bulk_path, query, accept)
+
+
+def _frames(raw: bytes) -> tuple[int, ...]:
+    """PS3.18 §10.4.1.1.4: frame numbers from 1 in any order, none twice."""
+    if _FRAME(raw):
+        return (int(raw),)
+    if not _FRAMES(raw):
+        raise ProblemError(problem("invalid-frames" if _COMPONENT(raw) else "invalid-uid"))
+    frames = tuple(map(int, raw.split(b",", MAX_FRAMES)[:MAX_FRAMES]))
+    if raw.count(b",") >= MAX_FRAMES or len(set(frames)) < len(frames):
+        raise ProblemError(problem("invalid-frames"))
+    return frames
+
+
+def _bulk_path(raw: list[bytes]) -> tuple[str, ...]:
+    """tag(/item/tag)*: the way down to the element that holds the bulk data, tags in lower case."""
+    fits = len(raw) & 1 and len(raw) <= 2 * MAX_BULK_DEPTH and all(map(_TAG, raw[::2])) and all(map(_ITEM, raw[1::2]))
+    if not fits:
+        raise ProblemError(problem("invalid-uid"))
+    return tuple(part.decode("ascii").lower() for part in raw)

@@ -1,0 +1,245 @@
+"""The path grammar: the resources it takes, and every row "Path" of the answers to bad input."""
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicomweb_grammar import MAX_FRAMES, ROUTES, parse
+from app.core.problem import Problem
+
+S, E, I = "1.2.840.113619.1", "1.2.840.113619.2", "1.2.840.113619.3"
+_STUDY = f"/studies/{S}"
+_SERIES = f"{_STUDY}/series/{E}"
+_INSTANCE = f"{_SERIES}/instances/{I}"
+
+RESOURCES: Final = [
+    ("/studies", Search(Level.STUDY)),
+    ("/series", Search(Level.SERIES)),
+    ("/instances", Search(Level.INSTANCE)),
+    (f"{_STUDY}/series", Search(Level.SERIES, S)),
+    (f"{_STUDY}/instances", Search(Level.INSTANCE, S)),
+    (f"{_SERIES}/instances", Search(Level.INSTANCE, S, E)),
+    (_STUDY, Retrieve(Representation.DICOM, S)),
+    (_SERIES, Retrieve(Representation.DICOM, S, E)),
+    (_INSTANCE, Retrieve(Representation.DICOM, S, E, I)),
+    (f"{_STUDY}/metadata", Retrieve(Representation.METADATA, S)),
+    (f"{_SERIES}/metadata", Retrieve(Representation.METADATA, S, E)),
+    (f"{_INSTANCE}/metadata", Retrieve(Representation.METADATA, S, E, I)),
+    (f"{_STUDY}/rendered", Retrieve(Representation.RENDERED, S)),
+    (f"{_SERIES}/rendered", Retrieve(Representation.RENDERED, S, E)),
+    (f"{_INSTANCE}/rendered", Retrieve(Representation.RENDERED, S, E, I)),
+    (f"{_INSTANCE}/frames/7", Retrieve(Representation.FRAMES, S, E, I, (7,))),
+    (f"{_INSTANCE}/frames/3,1,2", Retrieve(Representation.FRAMES, S, E, I, (3, 1, 2))),
+    (f"{_INSTANCE}/frames/2/rendered", Retrieve(Representation.RENDERED_FRAMES, S, E, I, (2,))),
+    (f"{_INSTANCE}/bulk/7FE00010", Retrieve(Representation.BULKDATA, S, E, I, bulk_path=("7fe00010",))),
+    (
+        f"{_INSTANCE}/bulk/00081140/1/00081155",
+        Retrieve(Representation.BULKDATA, S, E, I, bulk_path=("00081140", "1", "00081155")),
+    ),
+    # Leading zeros break the standard and live in archives: kept character by character
+    ("/studies/01.002.0/series", Search(Level.SERIES, "01.002.0")),
+    (f"/studies/{'1' * 64}", Retrieve(Representation.DICOM, "1" * 64)),
+]
+
+
+@pytest.mark.parametrize(("path", "resource"), RESOURCES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_path_of_the_standard_names_its_resource(method: str, path: str, resource: Retrieve | Search) -> None:
+    assert parse(method, path.encode(), b"") == resource
+
+
+def test_every_route_is_reached_by_a_tested_path() -> None:
+    fill = {"study": S, "series": E, "instance": I, "frames": "1", "bulk": "7fe00010"}
+    reached = [parse("GET", route.template.format(**fill).encode(), b"") for route in ROUTES]
+    targets = [target.level if isinstance(target, Search) else target.representation for target in reached]  # type: ignore[union-attr]
+    assert targets == [route.target for route in ROUTES]
+    assert len(set(map(repr, reached))) == len(ROUTES)
+
+
+def test_the_level_of_a_retrieval_is_that_of_its_deepest_uid() -> None:
+    levels = [parse("GET", path.encode(), b"").level for path in (_STUDY, _SERIES, _INSTANCE)]  # type: ignore[union-attr]
+    assert levels == [Level.STUDY, Level.SERIES, Level.INSTANCE]
+
+
+# The rows "Path" of PROMISES, and their neighbours.
+BAD_PATHS: Final = [
+    ("/studies/1.2%2F3", "invalid-uid"),
+    ("/studies/1.2%2f..%2fpatients", "invalid-uid"),
+    ("/studies/1.2%00", "invalid-uid"),
+    ("/studies/1.2%0A", "invalid-uid"),
+    ("/studies/1.2\n", "invalid-uid"),
+    ("/studies/1.2%ff", "invalid-uid"),
+    ("/studies/%31.2", "invalid-uid"),
+    ("/studies/..", "invalid-uid"),
+    ("/studies/../patients", "invalid-uid"),
+    ("/studies/1.2/../../patients", "invalid-uid"),
+    ("/studies/%2e%2e/%2e%2e/system", "invalid-uid"),
+    ("/../studies", "invalid-uid"),
+    ("/./studies", "invalid-uid"),
+    ("/studies/1.2;x", "invalid-uid"),
+    ("/studies;x/1.2", "invalid-uid"),
+    ("//studies/1.2", "invalid-uid"),
+    ("/studies//series", "invalid-uid"),
+    ("/studies/1.2//series", "invalid-uid"),
+    ("/studies/", "invalid-uid"),
+    (f"{_STUDY}/", "invalid-uid"),
+    (f"{_STUDY}/series/", "invalid-uid"),
+    ("/", "invalid-uid"),
+    ("studies", "invalid-uid"),
+    ("studies/1.2", "invalid-uid"),
+    ("/studies/1.٢", "invalid-uid"),  # an Arabic-Indic digit
+    ("/studies/１.2", "invalid-uid"),  # a full-width digit
+    ("/studies/" + "1" * 65, "invalid-uid"),
+    ("/studies/1..2", "invalid-uid"),
+    ("/studies/.1.2", "invalid-uid"),
+    ("/studies/1.2.", "invalid-uid"),
+    ("/studies/1.2,1.3", "invalid-uid"),
+    ("/studies/1.2a", "invalid-uid"),
+    ("/studies/metadata", "invalid-uid"),
+    ("/studies/-1", "invalid-uid"),
+    (f"{_STUDY}/series/x", "invalid-uid"),
+    (f"{_SERIES}/instances/%20", "invalid-uid"),
+    (f"{_INSTANCE}/frames/0", "invalid-frames"),
+    (f"{_INSTANCE}/frames/-1", "invalid-frames"),
+    (f"{_INSTANCE}/frames/1,,2", "invalid-frames"),
+    (f"{_INSTANCE}/frames/,1", "invalid-frames"),
+    (f"{_INSTANCE}/frames/1,", "invalid-frames"),
+    (f"{_INSTANCE}/frames/01", "invalid-frames"),
+    (f"{_INSTANCE}/frames/1,1", "invalid-frames"),
+    (f"{_INSTANCE}/frames/1.5", "invalid-frames"),
+    (f"{_INSTANCE}/frames/all", "invalid-frames"),
+    (f"{_INSTANCE}/frames/{10**12}", "invalid-frames"),
+    (f"{_INSTANCE}/frames/{','.join(map(str, range(1, 10_001)))}", "invalid-frames"),
+    (f"{_INSTANCE}/frames/{','.join(map(str, range(1, MAX_FRAMES + 2)))}", "invalid-frames"),
+    (f"{_INSTANCE}/frames/0/rendered", "invalid-frames"),
+    (f"{_INSTANCE}/frames/1%2C2", "invalid-uid"),
+    (f"{_INSTANCE}/frames/", "invalid-uid"),
+    (f"{_INSTANCE}/bulk/xyz", "invalid-uid"),
+    (f"{_INSTANCE}/bulk/", "invalid-uid"),
+    (f"{_INSTANCE}/bulk/7fe00010/", "invalid-uid"),
+    (f"{_INSTANCE}/bulk/00081140/0/00081155", "invalid-uid"),
+    (f"{_INSTANCE}/bulk/00081140/1", "invalid-uid"),
+    (f"{_INSTANCE}/bulk/{'00081140/1/' * 64}00081155", "invalid-uid"),
+    ("", "not-found"),
+    ("/patients", "not-found"),
+    ("/Studies", "not-found"),
+    ("/system", "not-found"),
+    (f"{_STUDY}/thumbnail", "not-found"),
+    (f"{_STUDY}/instances/{I}", "not-found"),
+    (f"{_STUDY}/frames/1", "not-found"),
+    (f"{_SERIES}/metadata/x", "not-found"),
+    (f"{_INSTANCE}/bulk", "invalid-uid"),
+    (f"{_INSTANCE}/bulkdata", "not-found"),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), BAD_PATHS)
+def test_a_bad_path_is_refused_by_name(path: str, name: str) -> None:
+    refusal = parse("GET", path.encode(), b"")
+    assert isinstance(refusal, Problem)
+    assert refusal.name == name
+
+
+@pytest.mark.parametrize(("path", "name"), [row for row in BAD_PATHS if not row[0].startswith(_INSTANCE)])
+def test_a_bad_path_is_bad_for_a_method_that_is_not_served_too(path: str, name: str) -> None:
+    refusal = parse("POST", path.encode(), b"")
+    assert isinstance(refusal, Problem)
+    assert refusal.name == name
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "get", "TRACE", "CONNECT", ""])
+@pytest.mark.parametrize("path", ["/studies", _STUDY, f"{_INSTANCE}/frames/1"])
+def test_a_method_that_is_not_served_is_405_with_allow(method: str, path: str) -> None:
+    refusal = parse(method, path.encode(), b"")
+    assert isinstance(refusal, Problem)
+    assert (refusal.name, refusal.status) == ("method-not-allowed", 405)
+    assert ("Allow", "GET, HEAD, OPTIONS") in refusal.headers
+
+
+def test_the_longest_list_of_frames_is_served() -> None:
+    frames = tuple(range(1, MAX_FRAMES + 1))
+    target = parse("GET", f"{_INSTANCE}/frames/{','.join(map(str, frames))}".encode(), b"")
+    assert target == Retrieve(Representation.FRAMES, S, E, I, frames)
+
+
+_PIECES: Final = st.sampled_from(
+    [
+        b"/",
+        b"//",
+        b"studies",
+        b"series",
+        b"instances",
+        b"frames",
+        b"bulk",
+        b"metadata",
+        b"1.2",
+        b"..",
+        b"%2F",
+        b"1,2",
+        b"\xff",
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.binary(max_size=4), max_size=12).map(b"".join))
+def test_any_path_gives_a_resource_or_a_refusal_and_only_clean_uids(raw_path: bytes) -> None:
+    found = parse("GET", raw_path, b"")
+    if isinstance(found, Problem):
+        assert found.name in {"invalid-uid", "invalid-frames", "not-found"}
+        return
+    assert b"%" not in raw_path
+    for uid in (found.study, found.series):
+        assert uid is None or (0 < len(uid) <= 64 and set(uid) <= set("0123456789."))
+
+
+# Rendering parameters and ``accept`` of retrievals.
+RENDERING: Final = [
+    ("viewport=100%2C200", (("viewport", "100,200"),)),
+    ("viewport=100,200,,,,", (("viewport", "100,200,,,,"),)),
+    ("viewport=100,200,0,0,-50,60.5", (("viewport", "100,200,0,0,-50,60.5"),)),
+    ("window=40,400,linear", (("window", "40,400,linear"),)),
+    ("window=-600.5,1500,linear-exact", (("window", "-600.5,1500,linear-exact"),)),
+    ("quality=90&annotation=patient,technique", (("quality", "90"), ("annotation", "patient,technique"))),
+    ("iccprofile=srgb", (("iccprofile", "srgb"),)),
+    ("cachebuster=7", ()),
+    ("", ()),
+]
+
+
+@pytest.mark.parametrize(("raw", "query"), RENDERING)
+def test_rendering_parameters_are_decoded_and_kept_in_order(raw: str, query: tuple[tuple[str, str], ...]) -> None:
+    target = parse("GET", f"{_INSTANCE}/rendered".encode(), raw.encode())
+    assert target == Retrieve(Representation.RENDERED, S, E, I, query=query)
+
+
+BAD_RENDERING: Final = [
+    ("viewport=100", "invalid-parameter"),
+    ("viewport=100,200,1", "invalid-parameter"),
+    ("viewport=-1,200", "invalid-parameter"),
+    ("window=40,400", "invalid-parameter"),
+    ("window=40,400,cubic", "invalid-parameter"),
+    ("window=٤٠,400,linear", "invalid-parameter"),
+    ("quality=0", "invalid-parameter"),
+    ("quality=101", "invalid-parameter"),
+    ("annotation=everything", "invalid-parameter"),
+    ("quality=%zz", "invalid-parameter"),
+    ("quality", "invalid-parameter"),
+    ("quality=1&quality=1", "ambiguous-parameter"),
+    ("Quality=1", "ambiguous-parameter"),
+    ("ACCEPT=image/png", "ambiguous-parameter"),
+]
+
+
+@pytest.mark.parametrize(("raw", "name"), BAD_RENDERING)
+def test_a_bad_rendering_parameter_is_refused(raw: str, name: str) -> None:
+    refusal = parse("GET", f"{_INSTANCE}/rendered".encode(), raw.encode())
+    assert isinstance(refusal, Problem)
+    assert refusal.name == name
+
+
+def test_accept_is_handed_on_and_rendering_parameters_mean_nothing_elsewhere() -> None:
+    target = parse("GET", f"{_INSTANCE}/frames/1".encode(), b"accept=image%2Fjpeg&quality=0")
+    assert target == Retrieve(Representation.FRAMES, S, E, I, (1,), accept="image/jpeg")
