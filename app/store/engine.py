@@ -15,11 +15,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlmodel import Session
+
+if TYPE_CHECKING:
+    import psycopg
 
 T = TypeVar("T")
 
@@ -59,12 +62,13 @@ class Database:
         """The right to write: held by whoever writes, inside this process."""
         return self._turn
 
-    def driver_connection(self) -> Any:
+    def sqlite_connection(self) -> sqlite3.Connection:
         """A fresh connection of the driver's own, set up as all others are, not of the pool. The caller closes it."""
-        pooled = self.engine.raw_connection()
-        connection = pooled.driver_connection
-        pooled.detach()
-        return connection
+        return cast("sqlite3.Connection", self._detached())
+
+    def postgres_connection(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """The same for PostgreSQL."""
+        return cast("psycopg.Connection[tuple[Any, ...]]", self._detached())
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Runs ``work`` in a transaction that is rolled back. Blocks. Raises StoreUnavailableError."""
@@ -90,6 +94,12 @@ class Database:
         """Lets running work end, then closes all connections."""
         self._threads.shutdown()
         self.engine.dispose()
+
+    def _detached(self) -> object:
+        pooled = self.engine.raw_connection()
+        connection = pooled.driver_connection
+        pooled.detach()
+        return connection
 
     def _run(self, work: Callable[[Session], T], *, writes: bool) -> T:
         try:

@@ -101,6 +101,7 @@ class Journal:
             self._rows = open_rows(self._database)
             self._read_backlog(self._rows)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, it means the same
+            self._discard()
             raise JournalUnavailableError(failure_name(error)) from None
         self._thread.start()
 

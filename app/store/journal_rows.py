@@ -25,7 +25,7 @@ SELECT
   coalesce(sum(b.count), 0),
   min(b.oldest_at)
 FROM outbox_call c JOIN chain_batch b ON b.call_id = c.call_id
-WHERE c.state IN ('queued', 'signed', 'sent') AND b.released_at IS NULL
+WHERE c.state IN ('queued', 'signed') AND b.released_at IS NULL
 """
 
 
@@ -44,15 +44,10 @@ class JournalRows(Protocol):
 
 def open_rows(database: Database) -> JournalRows:
     """A connection ready to write. Raises the driver's errors, and OSError-like ones from opening."""
-    connection = database.driver_connection()
-    try:
-        if database.is_sqlite:
-            with database.turn():
-                return _SqliteRows(connection)
-        return _PostgresRows(connection)
-    except BaseException:
-        connection.close()
-        raise
+    if database.is_sqlite:
+        with database.turn():
+            return _SqliteRows(database.sqlite_connection())
+    return _PostgresRows(database.postgres_connection())
 
 
 class _SqliteRows:
@@ -60,10 +55,14 @@ class _SqliteRows:
         # The write-ahead log may end in frames whose sync once failed: they are in the page cache, perhaps not on the
         # disk, and whatever is appended after them would be lost with them. So everything is moved to the database
         # file, synced, and the log begun anew, before anything new is acknowledged.
-        blocked, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if blocked:
-            raise sqlite3.OperationalError("the write-ahead log is in use")
         self._connection = connection
+        try:
+            blocked, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if blocked:
+                raise sqlite3.OperationalError("the write-ahead log is in use")
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def write(self, records: list[RecordRow], outcomes: list[OutcomeRow]) -> None:
         connection = self._connection
@@ -85,9 +84,13 @@ class _SqliteRows:
 
 class _PostgresRows:
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
-        connection.execute("SET statement_timeout = '10s'")
-        connection.commit()
         self._connection = connection
+        try:
+            connection.execute("SET statement_timeout = '10s'")
+            connection.commit()
+        except Exception:
+            self.close()
+            raise
 
     def write(self, records: list[RecordRow], outcomes: list[OutcomeRow]) -> None:
         with self._connection.cursor() as cursor:

@@ -1,5 +1,6 @@
 """Brings a database to the newest schema. Runs from the installed package as well as from a clone."""
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -12,12 +13,18 @@ from app.store.engine import Database, StoreUnavailableError, failure_name
 _SCRIPTS = Path(__file__).parent / "migrations"
 # Any fixed number: gateways that start together take turns at the schema.
 _ADVISORY_LOCK = 0x636F6E73
+# Alembic keeps what it works on in module globals.
+_ALEMBIC = threading.Lock()
 
 
 def upgrade(database: Database) -> None:
     """To the newest revision; does nothing when it is there. Blocks. Raises StoreUnavailableError."""
     try:
-        with database.turn(), database.engine.connect().execution_options(consentry_writes=True) as connection:
+        with (
+            _ALEMBIC,
+            database.turn(),
+            database.engine.connect().execution_options(consentry_writes=True) as connection,
+        ):
             if not database.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             command.upgrade(configuration(connection), "head")

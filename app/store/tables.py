@@ -3,8 +3,6 @@
 Every change to this file needs a migration beside it (``app/store/migrations``); a test holds the two together.
 """
 
-from typing import Any
-
 from sqlalchemy import BigInteger, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.ext.compiler import compiles
 from sqlmodel import Field, SQLModel
@@ -15,7 +13,7 @@ class RowId(BigInteger):
 
 
 @compiles(RowId, "sqlite")
-def _row_id_on_sqlite(_element: RowId, _compiler: Any, **_options: Any) -> str:
+def _row_id_on_sqlite(_element: RowId, _compiler: object, **_options: object) -> str:
     return "INTEGER"
 
 

@@ -1,6 +1,6 @@
 """How Alembic reaches the tables: the caller hands over a connection; its transaction is the migration's."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -8,7 +8,7 @@ from alembic.autogenerate.api import AutogenContext
 from app.store.tables import Row, RowId
 
 
-def _render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
+def _render(kind: str, item: object, _context: AutogenContext) -> str | Literal[False]:
     # A migration stays as it was written, so it names no type of ours that may change.
     if kind == "type" and isinstance(item, RowId):
         return 'sa.BigInteger().with_variant(sa.Integer(), "sqlite")'
