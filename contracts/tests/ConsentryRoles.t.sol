@@ -7,10 +7,10 @@ import {
 } from "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
 import {IConsentryRoles} from "../src/IConsentryRoles.sol";
 import {Roles} from "../src/Roles.sol";
-import {Stage} from "./Stage.sol";
+import {StagedTest} from "./Stage.sol";
 import {vm} from "./Vm.sol";
 
-contract ConsentryRolesTest is Stage {
+contract ConsentryRolesTest is StagedTest {
     bytes32 private constant ADMIN_ROLE = 0;
 
     function testFuzz_window_is_half_open(uint48 from, uint48 length, uint48 instant) external {

@@ -6,11 +6,11 @@ import {PatientRegistry} from "../src/PatientRegistry.sol";
 import {Roles} from "../src/Roles.sol";
 import {Signatures} from "../src/Signatures.sol";
 import {Messages} from "./Messages.sol";
-import {Stage} from "./Stage.sol";
+import {StagedTest} from "./Stage.sol";
 import {vm} from "./Vm.sol";
 
 /// @dev Enrolment and claim.
-contract PatientClaimTest is Stage {
+contract PatientClaimTest is StagedTest {
     function claimWith(bytes memory controller, bytes memory claimSignature, bytes memory controllerSignature) private {
         patients.claim(PATIENT, controller, claimSignature, controllerSignature, FOREVER, Messages.WORDS);
     }
@@ -153,7 +153,7 @@ contract PatientClaimTest is Stage {
 }
 
 /// @dev Moving a patient to a new controller.
-contract ControllerMoveTest is Stage {
+contract ControllerMoveTest is StagedTest {
     function setUp() public override {
         super.setUp();
         bind(PATIENT, ANNA_KEY);
@@ -304,7 +304,7 @@ contract ControllerMoveTest is Stage {
 }
 
 /// @dev Guardians.
-contract GuardianTest is Stage {
+contract GuardianTest is StagedTest {
     function setUp() public override {
         super.setUp();
         bind(PATIENT, ANNA_KEY);

@@ -5,11 +5,11 @@ import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
 import {Signatures} from "../src/Signatures.sol";
 import {Messages} from "./Messages.sol";
-import {Stage} from "./Stage.sol";
+import {StagedTest} from "./Stage.sol";
 import {AddressVerifier, BombWallet, BurningWallet, OwnedWallet, RawWallet} from "./Wallets.sol";
 import {vm} from "./Vm.sol";
 
-contract SignaturesTest is Stage {
+contract SignaturesTest is StagedTest {
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
 
     /// @dev External, so that the signature travels as calldata.

@@ -43,7 +43,8 @@ abstract contract Stage is Assertions {
     address internal doctor = vm.addr(DOCTOR_KEY);
     address internal stranger = vm.addr(STRANGER_KEY);
 
-    function setUp() public virtual {
+    /// @dev Builds it all; a test does so in setUp, a handler in its constructor (where a fuzzer cannot call it).
+    function build() internal {
         vm.warp(NOON);
         roles = new ConsentryRoles(admin, ADMIN_DELAY);
         patients = new PatientRegistry(roles, MOVE_DELAY);
@@ -113,5 +114,12 @@ abstract contract Stage is Assertions {
 
     function person(address account) internal pure returns (bytes32) {
         return bytes32(uint256(uint160(account)));
+    }
+}
+
+/// @dev A test that begins with everything built.
+abstract contract StagedTest is Stage {
+    function setUp() public virtual {
+        build();
     }
 }
