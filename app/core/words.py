@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from app.core.basis import person_of
 from app.core.identifiers import ConsentId, Grantee, Signer, StudyKey, UnixTime
-from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveAcceptance, MoveVeto, Revocation
+from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveVeto, Revocation
 from app.core.terms import Action, Effect, Purpose, Terms
 
 MAX_NAME_LENGTH = 160
@@ -36,9 +36,21 @@ _ACTIONS = {
     Action.RETRIEVE: "download",
     Action.SHARE: "share on",
 }
+# Written out: strftime's depend on the locale.
 _MONTHS = (
-    "January February March April May June July August September October November December"  # not the locale's
-).split()
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 _LAST_DATE = UnixTime(253402300799)  # the end of the year 9999
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -136,7 +148,7 @@ def _deeds(terms: Terms) -> list[str]:
 
 def _scope(terms: Terms, names: Names) -> str:
     patient = plain(names.patient)
-    whose = f"“{patient}”’s" if patient else "my"
+    whose = f"“{patient}”'s" if patient else "my"
     if not terms.studies:
         return f"all {whose} images, also those still to be made"
     labels = [_named(names.studies.get(study), study) for study in terms.studies]
