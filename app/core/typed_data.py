@@ -65,7 +65,7 @@ class _RefusedError(Exception):
 
 
 def payload(message: Message, words: str, domains: Domains) -> Json:
-    """The JSON document for ``eth_signTypedData_v4``: integers as JSON numbers, bytes and addresses as lower-case hex."""
+    """The JSON for ``eth_signTypedData_v4``: integers as numbers, bytes and addresses as lower-case hex."""
     kind = KINDS[type(message)]
     values = zip(kind.fields, kind.take(message), strict=True)
     return {
