@@ -17,6 +17,9 @@ import pytest
 
 from tests.support.needs import NEEDS, corpus_folder
 
+# Fixtures that several areas use.
+pytest_plugins = ("tests.support.chain",)
+
 DEFAULT_SEED = 20_261_122
 PROFILES = ("dev", "ci", "soak")
 

@@ -37,6 +37,7 @@ class NodeRefusedError(RpcError):
 
     def __init__(self, label: str, code: int, reason: str, data: bytes | None) -> None:
         super().__init__(f"{label} refused the call with code {code}")
+        self.label = label
         self.code = code
         self.reason = reason[:_REASON_CHARACTERS]
         self.data = data

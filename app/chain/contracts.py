@@ -1,0 +1,383 @@
+"""What is asked of and sent to the four contracts (docs/CHAIN.md): calldata, views, and reverts by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Generic, Self, TypeVar, cast
+
+from eth_abi.exceptions import DecodingError
+
+from app.chain.abi_codec import Functions, Reverts
+from app.chain.artefacts import NAMES, load
+from app.chain.deployment import Deployment
+from app.chain.nodes import LATEST, Nodes
+from app.chain.quantities import MalformedAnswerError, data, quantity, to_data
+from app.chain.rpc import Node, NodeRefusedError
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    ConsentId,
+    Grantee,
+    LogHead,
+    PatientKey,
+    RoleId,
+    Signer,
+    StudyKey,
+    UnixTime,
+)
+from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class CallData:
+    """What a transaction does: whom it calls, with what."""
+
+    to: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[T]):
+    """A question to a contract, and how its answer reads."""
+
+    call: CallData
+    read: Callable[[tuple[Any, ...]], T]
+    decode: Callable[[bytes], tuple[Any, ...]]
+
+    def answer(self, returned: bytes) -> T:
+        """Raises MalformedAnswerError when the data is not of the function's types."""
+        try:
+            return self.read(self.decode(returned))
+        except (DecodingError, ValueError):
+            raise MalformedAnswerError("the contract's answer is not of its types") from None
+
+
+class RevertError(NodeRefusedError):
+    """The contract refuses. ``name`` is its custom error's ("" when unknown); the values stay out of the text."""
+
+    def __init__(self, refused: NodeRefusedError, name: str, values: tuple[Any, ...]) -> None:
+        super().__init__(refused.label, refused.code, refused.reason, refused.data)
+        self.args = (f"the contract refuses: {name or 'no known reason'}",)
+        self.name = name
+        self.values = values
+
+
+class ConsentStatus(IntEnum):
+    """What the registry keeps of a consent id."""
+
+    UNUSED = 0
+    GRANTED = 1
+    REVOKED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class KeptConsent:
+    """A consent as the registry holds it; a tombstone has only its status."""
+
+    status: ConsentStatus
+    effect: Effect
+    actions: Action
+    purposes: int
+    window: Window
+    grantee: Grantee
+    studies: tuple[StudyKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPatient:
+    """A patient as the registry holds it: zero addresses and empty signers where there is none."""
+
+    claim_key: Address
+    claim_until: UnixTime
+    controller: Signer
+    guardian: Signer
+    guardian_until: UnixTime
+    guardian_nonce: int
+    new_controller: Signer
+    move_ready_at: UnixTime
+    move_nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Contract:
+    address: Address
+    functions: Functions
+
+    def call(self, name: str, *arguments: object) -> CallData:
+        return CallData(self.address, self.functions[name].calldata(*arguments))
+
+    def view(self, name: str, read: Callable[[tuple[Any, ...]], U], *arguments: object) -> View[U]:
+        return View(self.call(name, *arguments), read, self.functions[name].answer)
+
+
+class RolesContract(_Contract):
+    """ConsentryRoles."""
+
+    __slots__ = ()
+
+    def set_role(self, role: RoleId, account: Address, window: Window) -> CallData:
+        return self.call("setRole", role, account, window.start, window.end)
+
+    def withdraw_role(self, role: RoleId, account: Address) -> CallData:
+        return self.call("withdrawRole", role, account)
+
+    def set_directory_entry(self, account: Address, entry: bytes) -> CallData:
+        return self.call("setDirectoryEntry", account, entry)
+
+    def holds(self, role: RoleId, account: Address) -> View[bool]:
+        return self.view("holds", _one(bool), role, account)
+
+    def window(self, role: RoleId, account: Address) -> View[Window]:
+        return self.view("window", lambda ends: Window(UnixTime(ends[0]), UnixTime(ends[1])), role, account)
+
+    def default_admin(self) -> View[Address]:
+        return self.view("defaultAdmin", _one(_address))
+
+
+class PatientsContract(_Contract):
+    """PatientRegistry."""
+
+    __slots__ = ()
+
+    def enrol(self, patient: PatientKey, claim_key: Address, claim_until: UnixTime) -> CallData:
+        return self.call("enrol", patient, claim_key, claim_until)
+
+    def claim(  # noqa: PLR0913, PLR0917 - the contract's own list
+        self,
+        patient: PatientKey,
+        controller: Signer,
+        claim_signature: bytes,
+        controller_signature: bytes,
+        deadline: UnixTime,
+        words_hash: bytes,
+    ) -> CallData:
+        return self.call("claim", patient, controller, claim_signature, controller_signature, deadline, words_hash)
+
+    def start_move(self, patient: PatientKey, controller: Signer) -> CallData:
+        return self.call("startMove", patient, controller)
+
+    def veto_move(self, patient: PatientKey) -> CallData:
+        return self.call("vetoMove", patient)
+
+    def veto_move_by_signature(
+        self, patient: PatientKey, signature: bytes, deadline: UnixTime, words_hash: bytes
+    ) -> CallData:
+        return self.call("vetoMoveBySignature", patient, signature, deadline, words_hash)
+
+    def finish_move(self, patient: PatientKey, signature: bytes, deadline: UnixTime, words_hash: bytes) -> CallData:
+        return self.call("finishMove", patient, signature, deadline, words_hash)
+
+    def set_guardian(self, patient: PatientKey, guardian: Signer, until: UnixTime) -> CallData:
+        return self.call("setGuardian", patient, guardian, until)
+
+    def set_guardian_by_signature(  # noqa: PLR0913, PLR0917 - the contract's own list
+        self,
+        patient: PatientKey,
+        guardian: Signer,
+        until: UnixTime,
+        signature: bytes,
+        deadline: UnixTime,
+        words_hash: bytes,
+    ) -> CallData:
+        return self.call("setGuardianBySignature", patient, guardian, until, signature, deadline, words_hash)
+
+    def capacity_of(self, patient: PatientKey, actor: Address) -> View[Capacity]:
+        return self.view("capacityOf", _one(Capacity), patient, actor)
+
+    def controller_actor(self, patient: PatientKey) -> View[Address]:
+        return self.view("controllerActor", _one(_address), patient)
+
+    def patient(self, patient: PatientKey) -> View[KeptPatient]:
+        return self.view("patient", lambda outputs: _kept_patient(outputs[0]), patient)
+
+
+class ConsentsContract(_Contract):
+    """ConsentRegistry."""
+
+    __slots__ = ()
+
+    def grant(self, terms: Terms) -> CallData:
+        return self.call("grant", _terms(terms))
+
+    def grant_by_signature(
+        self, terms: Terms, words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
+    ) -> CallData:
+        return self.call("grantBySignature", _terms(terms), words_hash, deadline, signer, signature)
+
+    def revoke(self, patient: PatientKey, consent: ConsentId) -> CallData:
+        return self.call("revoke", patient, consent)
+
+    def revoke_by_signature(  # noqa: PLR0913, PLR0917 - the contract's own list
+        self,
+        patient: PatientKey,
+        consent: ConsentId,
+        words_hash: bytes,
+        deadline: UnixTime,
+        signer: Signer,
+        signature: bytes,
+    ) -> CallData:
+        return self.call("revokeBySignature", patient, consent, words_hash, deadline, signer, signature)
+
+    def consent_id(self, terms: Terms) -> View[ConsentId]:
+        return self.view("consentId", lambda outputs: ConsentId(outputs[0]), _terms(terms))
+
+    def consent_ids(self, patient: PatientKey) -> View[tuple[ConsentId, ...]]:
+        return self.view("consentIds", lambda outputs: tuple(map(ConsentId, outputs[0])), patient)
+
+    def consent(self, patient: PatientKey, consent: ConsentId) -> View[KeptConsent]:
+        return self.view("consent", lambda outputs: _kept_consent(outputs[0]), patient, consent)
+
+    def epoch(self, patient: PatientKey) -> View[int]:
+        return self.view("epoch", _one(int), patient)
+
+    def decide(
+        self, actor: Address, patient: PatientKey, study: StudyKey, action: Action, purpose: Purpose
+    ) -> View[BasisId | None]:
+        """The basis of a permit, or None for a deny, at the block's own time."""
+        return self.view(
+            "decide",
+            lambda outputs: BasisId(outputs[1]) if outputs[0] else None,
+            actor,
+            patient,
+            study,
+            action,
+            purpose,
+        )
+
+
+class LogContract(_Contract):
+    """AccessLog."""
+
+    __slots__ = ()
+
+    def record(self, expected_seq: int, prev_head: LogHead, batch: bytes) -> CallData:
+        return self.call("record", expected_seq, prev_head, batch)
+
+    def next_seq(self) -> View[int]:
+        return self.view("nextSeq", _one(int))
+
+    def head(self) -> View[LogHead]:
+        return self.view("head", lambda outputs: LogHead(outputs[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """The four contracts of one deployment."""
+
+    roles: RolesContract
+    patients: PatientsContract
+    consents: ConsentsContract
+    log: LogContract
+    reverts: Reverts
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Self:
+        """Reads the committed ABIs. Raises what ``artefacts.load`` raises."""
+        artefacts = {name: load(name) for name in NAMES}
+        functions = {name: Functions.of(artefact) for name, artefact in artefacts.items()}
+        return cls(
+            roles=RolesContract(deployment.address("ConsentryRoles"), functions["ConsentryRoles"]),
+            patients=PatientsContract(deployment.address("PatientRegistry"), functions["PatientRegistry"]),
+            consents=ConsentsContract(deployment.address("ConsentRegistry"), functions["ConsentRegistry"]),
+            log=LogContract(deployment.address("AccessLog"), functions["AccessLog"]),
+            reverts=Reverts.of(artefacts.values()),
+        )
+
+    async def ask(self, nodes: Nodes, view: View[T], block: str = LATEST) -> T:
+        """The view's answer, the same from a quorum of nodes. ``block`` is a tag or a quantity.
+
+        Raises RevertError, or RpcError when the nodes cannot be asked or disagree.
+        """
+
+        async def ask(node: Node) -> T:
+            return view.answer(data(await self._call(node, view.call, None, block), "the contract's answer"))
+
+        # Where the read gives None (a deny), "too few say otherwise" is None too.
+        return cast("T", await nodes.agreed(ask))
+
+    async def simulate(self, nodes: Nodes, call: CallData, sender: Address, block: str = LATEST) -> None:
+        """Tries a transaction on the first node that answers. Raises RevertError when it would revert, or RpcError."""
+        await nodes.first(lambda node: self._call(node, call, sender, block))
+
+    async def estimate_gas(self, nodes: Nodes, call: CallData, sender: Address, block: str = LATEST) -> int:
+        """The gas that the transaction needs by the first node that answers. Raises RevertError or RpcError."""
+
+        async def ask(node: Node) -> int:
+            return quantity(await self._try(node, "eth_estimateGas", _transaction(call, sender), block), "the gas")
+
+        return await nodes.first(ask)
+
+    async def _call(self, node: Node, call: CallData, sender: Address | None, block: str) -> object:
+        return await self._try(node, "eth_call", _transaction(call, sender), block)
+
+    async def _try(self, node: Node, method: str, transaction: dict[str, str], block: str) -> object:
+        try:
+            return await node.call(method, transaction, block)
+        except NodeRefusedError as refused:
+            # Code 3 is geth's and anvil's; others tell a revert by its data or its text.
+            if refused.code != 3 and refused.data is None and "revert" not in refused.reason.lower():
+                raise
+            raise RevertError(refused, *self.reverts.read(refused.data or b"")) from None
+
+
+def _transaction(call: CallData, sender: Address | None) -> dict[str, str]:
+    transaction = {"to": to_data(call.to), "data": to_data(call.data)}
+    if sender is not None:
+        transaction["from"] = to_data(sender)
+    return transaction
+
+
+def _one(read: Callable[[Any], U]) -> Callable[[tuple[Any, ...]], U]:
+    """Reads the single output."""
+    return lambda outputs: read(outputs[0])
+
+
+def _address(value: str) -> Address:
+    """eth_abi gives addresses as hexadecimal text."""
+    return Address(bytes.fromhex(value[2:]))
+
+
+def _terms(terms: Terms) -> tuple[object, ...]:
+    return (
+        terms.patient,
+        terms.grantee,
+        terms.effect,
+        terms.actions,
+        terms.purposes,
+        terms.window.start,
+        terms.window.end,
+        terms.studies,
+        terms.epoch,
+        terms.consent_nonce,
+    )
+
+
+def _kept_consent(kept: tuple[Any, ...]) -> KeptConsent:
+    status, effect, actions, purposes, start, end, grantee, studies = kept
+    return KeptConsent(
+        ConsentStatus(status),
+        Effect(effect),
+        Action(actions),
+        purposes,
+        Window(UnixTime(start), UnixTime(end)),
+        Grantee(grantee),
+        tuple(map(StudyKey, studies)),
+    )
+
+
+def _kept_patient(kept: tuple[Any, ...]) -> KeptPatient:
+    claim_key, claim_until, controller, guardian, guardian_until, guardian_nonce, new, ready_at, move_nonce = kept
+    return KeptPatient(
+        _address(claim_key),
+        UnixTime(claim_until),
+        Signer(controller),
+        Signer(guardian),
+        UnixTime(guardian_until),
+        guardian_nonce,
+        Signer(new),
+        UnixTime(ready_at),
+        move_nonce,
+    )
