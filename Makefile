@@ -11,11 +11,6 @@ NPM := "$(CURDIR)/$(BIN)/npm" run --silent
 # npm's scripts look for `node` on the PATH
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Another interpreter: make demo PYTHON=/usr/bin/python3.12. Versions with wheels for everything come first.
-PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11 python3.14; do \
-	"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$candidate" && exit; \
-	done; echo python3)
-
 help: ## List the targets
 	@echo "Consentry. Usage: make TARGET"
 	@echo
@@ -105,10 +100,12 @@ clean: ## Remove everything that make made, but the data folder
 	rm -rf .venv node_modules artifacts cache coverage .coverage .coverage.* test-artefacts \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# --- What the targets stand on
+# --- What the targets stand on. Another interpreter: make demo PYTHON=/usr/bin/python3.12
+
+BOOTSTRAP = python=$$(PYTHON='$(PYTHON)' sh tools/find_python.sh) && "$$python" tools/bootstrap.py
 
 run-environment:
-	@"$(PYTHON)" tools/bootstrap.py run
+	@$(BOOTSTRAP) run
 
 develop-environment:
-	@"$(PYTHON)" tools/bootstrap.py develop
+	@$(BOOTSTRAP) develop

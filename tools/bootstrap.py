@@ -1,11 +1,11 @@
 """Brings ``.venv`` and ``node_modules`` to what the lock files say; ``make`` calls it before a target that needs them.
 
-    python3 tools/bootstrap.py run       what ``make demo`` and ``make up`` need
-    python3 tools/bootstrap.py develop   that, and what tests and checks need
+    python tools/bootstrap.py run       what ``make demo`` and ``make up`` need
+    python tools/bootstrap.py develop   that, and what tests and checks need
 
-It uses nothing but the standard library, and does nothing (in milliseconds, without network) where the last install was
-whole and the lock files have not changed since. A stamp is written only after its step succeeded, so an interrupted
-install is taken up again by the next run.
+It uses nothing but the standard library of Python 3.11, and does nothing (in milliseconds, without network) where the
+last install was whole and the lock files have not changed since. A stamp is written only after its step succeeded, so an
+interrupted install is taken up again by the next run.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 STAMPS = VENV / "installed"
+UNFINISHED = STAMPS / "unfinished"
 NODE_STAMP = ROOT / "node_modules" / ".installed"
 
 RUNTIME_LOCK = ROOT / "requirements.txt"
 DEVELOP_LOCK = ROOT / "requirements-dev.txt"
 
-OLDEST_PYTHON = (3, 11)
 REPORT_EVERY_S = 5.0
 FAILURE_TAIL_LINES = 120
 _PACKAGE_LINE = re.compile(r"^(?:Collecting|Requirement already satisfied:) (\S+)")
@@ -69,8 +69,9 @@ def write_stamp(stamp: Path, value: str, content: str = "") -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Two ``make`` in one folder install one after the other."""
+    """Two ``make`` in one folder install one after the other, even where one was killed and its pip still runs."""
     folder = os.open(ROOT, os.O_RDONLY)
+    os.set_inheritable(folder, True)  # so that what it starts holds the lock too
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,6 +150,7 @@ def run(what: str, command: list[str | Path], watch: Callable[[str], str | None]
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            close_fds=False,
         ) as process,
     ):
         assert process.stdout is not None
@@ -163,7 +165,7 @@ def run(what: str, command: list[str | Path], watch: Callable[[str], str | None]
 def ensure_venv() -> None:
     moved = VENV.exists() and STAMPS.exists() and not stamped(STAMPS / "venv", digest())
     works = (BIN / "python").exists() and (BIN / "pip").exists()
-    if works and not moved:
+    if works and not moved and not UNFINISHED.exists():
         return
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         version = ".".join(map(str, sys.version_info[:2]))
@@ -173,13 +175,14 @@ def ensure_venv() -> None:
         )
     say(f"Python {sys.version.split()[0]} from {sys.executable}")
     if VENV.exists():
-        say("replacing a .venv that is broken or was made for another folder")
+        say("replacing a .venv that is broken, unfinished or made for another folder")
         shutil.rmtree(VENV)
     command: list[str | Path] = [sys.executable, "-m", "venv", VENV]
     run("making .venv", command, lambda line: line.strip(), "The lines above say why.")
 
 
 def pip_watcher(lock: Path) -> Callable[[str], str | None]:
+    """Counts what pip has looked at, and marks `.venv` from the moment that pip writes into it until all is written."""
     total = len(set(_LOCKED_NAME.findall(lock.read_text())))
     seen: set[str] = set()
 
@@ -187,7 +190,10 @@ def pip_watcher(lock: Path) -> Callable[[str], str | None]:
         if found := _PACKAGE_LINE.match(line):
             seen.add(found[1])
             return f"{len(seen)}/{total} {found[1]}"
-        return "writing the files" if line.startswith("Installing collected") else None
+        if line.startswith("Installing collected"):
+            UNFINISHED.touch()
+            return "writing the files"
+        return None
 
     return watch
 
@@ -209,11 +215,14 @@ def install_python(lock: Path) -> None:
         "-r",
         lock,
     ]
-    hint = "If a download failed, check the network or your pip settings; a package without a wheel needs a C compiler."
+    hint = (
+        "Did a download fail? Check the network or your pip settings. A build? Python 3.11 to 3.13 have wheels for all."
+    )
     run(f"installing the Python packages of {lock.name}", pip + arguments, pip_watcher(lock), hint)
     if gone:
         run("removing " + ", ".join(gone), [*pip, "uninstall", "--yes", *gone], lambda _: None, "")
     write_stamp(stamp, value, lock.read_text())
+    UNFINISHED.unlink(missing_ok=True)
 
 
 def removed_since(stamp: Path, lock: Path) -> list[str]:
@@ -267,9 +276,6 @@ def bring_up_to_date(*, develop: bool) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < OLDEST_PYTHON:
-        print(f"Consentry needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.", file=sys.stderr)
-        return 1
     if arguments not in (["run"], ["develop"]):
         print(__doc__, file=sys.stderr)
         return 2
