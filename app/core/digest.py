@@ -1,0 +1,87 @@
+"""One digest for a whole State: two mirrors agree when their digests do (P9), however each came to where it is."""
+
+import hashlib
+from collections.abc import Iterable
+
+from app.core.consent import Guardian, Move, Patient, Revoked, State
+from app.core.grants import Consent
+
+
+def digest(state: State) -> bytes:
+    """SHA-256 over every entry in the order of its key. Takes time in proportion to the state; meant for tests and
+    audits.
+    """
+    whole = hashlib.sha256()
+    _section(whole, ((key, _patient(patient)) for key, patient in state.patients.items()))
+    _section(
+        whole,
+        ((role + account, _parts(window.start, window.end)) for (role, account), window in state.roles.items()),
+    )
+    _section(whole, state.directory.items())
+    _section(whole, ((grantee, _parts(*sorted(keys))) for grantee, keys in state.concerned.items()))
+    return whole.digest()
+
+
+def _section(whole: "hashlib._Hash", entries: Iterable[tuple[bytes, bytes]]) -> None:
+    ordered = sorted(entries)
+    whole.update(_parts(len(ordered)))
+    for key, value in ordered:
+        whole.update(_parts(key, value))
+
+
+def _patient(patient: Patient) -> bytes:
+    used = sorted((consent_id, _used(standing)) for consent_id, standing in patient.consents.items())
+    return _parts(
+        patient.claim_key,
+        patient.claim_until,
+        patient.controller,
+        patient.actor,
+        _guardian(patient.guardian),
+        patient.guardian_nonce,
+        _move(patient.move),
+        patient.move_nonce,
+        patient.epoch,
+        patient.granted,
+        *(_consent(consent) for consent in patient.live_consents()),
+        *(part for entry in used for part in entry),
+    )
+
+
+def _used(standing: bytes | Revoked) -> bytes:
+    if isinstance(standing, Revoked):
+        consent = None if standing.consent is None else _consent(standing.consent)
+        return _parts(b"revoked", consent, standing.capacity)
+    return _parts(b"live", standing)
+
+
+def _consent(consent: Consent) -> bytes:
+    return _parts(
+        consent.id,
+        consent.grantee,
+        consent.ordinal,
+        consent.epoch,
+        consent.effect,
+        consent.actions,
+        consent.purposes,
+        consent.window.start,
+        consent.window.end,
+        consent.capacity,
+        *consent.studies,
+    )
+
+
+def _guardian(guardian: Guardian | None) -> bytes | None:
+    return None if guardian is None else _parts(guardian.signer, guardian.actor, guardian.until)
+
+
+def _move(move: Move | None) -> bytes | None:
+    return None if move is None else _parts(move.controller, move.ready_at)
+
+
+def _parts(*values: bytes | int | None) -> bytes:
+    """Each value with its length before it; None is told from empty."""
+    encoded = [len(values).to_bytes(4, "big")]
+    for value in values:
+        body = value.to_bytes(8, "big") if isinstance(value, int) else value
+        encoded.append(b"\xff\xff\xff\xff" if body is None else len(body).to_bytes(4, "big") + body)
+    return b"".join(encoded)
