@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IConsentRegistry} from "../src/IConsentRegistry.sol";
+import {IConsentryRoles} from "../src/IConsentryRoles.sol";
+import {IPatientRegistry} from "../src/IPatientRegistry.sol";
+import {Roles} from "../src/Roles.sol";
+import {Assertions} from "./Assertions.sol";
+import {Messages} from "./Messages.sol";
+import {Mirror} from "./Mirror.sol";
+import {Stage} from "./Stage.sol";
+import {Vm, vm} from "./Vm.sol";
+
+/// @dev Lives through any history: each step is tried, and what it emits is folded into the mirror.
+/// A step that its author has no right to is part of the history: it must change nothing and emit nothing.
+contract HistoryMaker is Stage {
+    uint256[5] private _keys = [ANNA_KEY, BEN_KEY, DOCTOR_KEY, STRANGER_KEY, REGISTRAR_KEY];
+    bytes32[3] private _patients = [PATIENT, OTHER_PATIENT, keccak256("patient three")];
+    bytes32[] private _seen;
+
+    Mirror public mirror;
+    uint256 public changes;
+
+    constructor() {
+        vm.warp(NOON);
+        vm.recordLogs();
+        build();
+        mirror = new Mirror(MOVE_DELAY);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] == IConsentryRoles.RoleSet.selector) mirror.fold(logs[i]);
+        }
+        // Two patients are bound from the start, so that most steps find somebody.
+        step(registrar, address(patients), abi.encodeCall(patients.enrol, (PATIENT, vm.addr(CLAIM_KEY), FOREVER)));
+        claim(0, 0, false);
+        enrol(1, 1 days);
+        claim(1, 1, false);
+    }
+
+    function wait(uint24 seconds_) external {
+        vm.warp(block.timestamp + seconds_ % 2 days);
+    }
+
+    function setRole(uint8 who, uint32 from, uint32 length, bool withdraw) external {
+        address account = vm.addr(key(who));
+        if (withdraw) step(admin, address(roles), abi.encodeCall(roles.withdrawRole, (Roles.PHYSICIAN, account)));
+        uint48 start = uint48(block.timestamp) + from % 1 days;
+        uint48 end = start + length;
+        step(admin, address(roles), abi.encodeCall(roles.setRole, (Roles.PHYSICIAN, account, start, end)));
+    }
+
+    function startMove(uint8 patient, uint8 who, uint8 to) external {
+        bytes memory data = abi.encodeCall(patients.startMove, (key_(patient), signerOf(key(to))));
+        step(vm.addr(key(who)), address(patients), data);
+    }
+
+    function vetoMove(uint8 patient, uint8 who, bool bySignature) external {
+        bytes32 k = key_(patient);
+        bytes memory data = abi.encodeCall(patients.vetoMove, (k));
+        if (bySignature) {
+            uint32 nonce = patients.patient(k).moveNonce;
+            bytes memory signature = signed(key(who), Messages.veto(address(patients), k, nonce, FOREVER));
+            data = abi.encodeCall(patients.vetoMoveBySignature, (k, signature, FOREVER, Messages.WORDS));
+        }
+        step(vm.addr(key(who)), address(patients), data);
+    }
+
+    function finishMove(uint8 patient, uint8 who) external {
+        bytes32 k = key_(patient);
+        IPatientRegistry.Patient memory known = patients.patient(k);
+        bytes32 digest = Messages.acceptance(address(patients), k, known.newController, known.moveNonce, FOREVER);
+        bytes memory signature = signed(key(who), digest);
+        step(stranger, address(patients), abi.encodeCall(patients.finishMove, (k, signature, FOREVER, Messages.WORDS)));
+    }
+
+    function setGuardian(uint8 patient, uint8 who, uint8 guard, uint32 length, bool bySignature) external {
+        bytes32 k = key_(patient);
+        bytes memory guardian = guard % 6 == 5 ? bytes("") : signerOf(key(guard));
+        uint48 until = guardian.length == 0 ? 0 : uint48(block.timestamp) + length % 4 days;
+        bytes memory data = abi.encodeCall(patients.setGuardian, (k, guardian, until));
+        if (bySignature) {
+            uint32 nonce = patients.patient(k).guardianNonce;
+            bytes32 digest = Messages.guardianChange(address(patients), k, guardian, until, nonce, FOREVER);
+            bytes memory signature = signed(key(who), digest);
+            data = abi.encodeCall(
+                patients.setGuardianBySignature,
+                (k, guardian, until, signature, FOREVER, Messages.WORDS)
+            );
+        }
+        step(vm.addr(key(who)), address(patients), data);
+    }
+
+    function grant(uint8 patient, uint8 who, uint256 dice, bool bySignature) external {
+        IConsentRegistry.Terms memory t = anyTerms(key_(patient), dice);
+        _seen.push(consents.consentId(t));
+        bytes memory data = abi.encodeCall(consents.grant, (t));
+        if (bySignature) {
+            bytes memory signature = signed(key(who), Messages.consent(address(consents), t, FOREVER));
+            data = abi.encodeCall(
+                consents.grantBySignature,
+                (t, Messages.WORDS, FOREVER, signerOf(key(who)), signature)
+            );
+        }
+        step(vm.addr(key(who)), address(consents), data);
+    }
+
+    function revoke(uint8 patient, uint8 who, uint256 dice, bool bySignature) external {
+        bytes32 k = key_(patient);
+        bytes32 id = _seen.length == 0 || dice % 8 == 0 ? bytes32(dice) : _seen[dice % _seen.length];
+        bytes memory data = abi.encodeCall(consents.revoke, (k, id));
+        if (bySignature) {
+            bytes memory signature = signed(key(who), Messages.revocation(address(consents), k, id, FOREVER));
+            data = abi.encodeCall(
+                consents.revokeBySignature,
+                (k, id, Messages.WORDS, FOREVER, signerOf(key(who)), signature)
+            );
+        }
+        step(vm.addr(key(who)), address(consents), data);
+    }
+
+    function enrol(uint8 patient, uint24 length) public {
+        uint48 until = uint48(block.timestamp) + length;
+        bytes memory data = abi.encodeCall(patients.enrol, (key_(patient), vm.addr(CLAIM_KEY), until));
+        step(registrar, address(patients), data);
+    }
+
+    function claim(uint8 patient, uint8 who, bool forged) public {
+        bytes32 k = key_(patient);
+        bytes memory controller = signerOf(key(who));
+        bytes32 digest = Messages.claim(address(patients), k, controller, FOREVER);
+        bytes memory byClaimKey = signed(forged ? STRANGER_KEY : CLAIM_KEY, digest);
+        bytes memory own = signed(key(who), digest);
+        bytes memory data = abi.encodeCall(
+            patients.claim,
+            (k, controller, byClaimKey, own, FOREVER, Messages.WORDS)
+        );
+        step(stranger, address(patients), data);
+    }
+
+    /// @dev Reverts, naming what differs, unless the contracts hold what the events said.
+    function compare() external view {
+        for (uint8 p = 0; p < 3; ++p) {
+            bytes32 k = key_(p);
+            assertEq(abi.encode(patients.patient(k)), abi.encode(mirror.patient(k)), "patient");
+            bytes32[] memory ids = consents.consentIds(k);
+            assertEq(abi.encode(ids), abi.encode(mirror.consentIds(k)), "ids");
+            assertEq(consents.epoch(k), mirror.epoch(k), "epoch");
+            for (uint256 i = 0; i < _seen.length; ++i) {
+                assertEq(
+                    abi.encode(consents.consent(k, _seen[i])),
+                    abi.encode(mirror.consent(k, _seen[i])),
+                    "consent"
+                );
+            }
+            for (uint8 w = 0; w < 5; ++w) {
+                address actor = vm.addr(key(w));
+                assertEq(patients.capacityOf(k, actor), mirror.capacityOf(k, actor), "capacity");
+                assertTrue(
+                    roles.holds(Roles.PHYSICIAN, actor) == mirror.holds(Roles.PHYSICIAN, actor),
+                    "physician"
+                );
+            }
+        }
+    }
+
+    /// @dev Reverts unless contract and mirror give the same verdict on the same basis to every question.
+    function compareVerdicts() external view {
+        for (uint256 q = 0; q < 3 * 5 * 5 * 4; ++q) {
+            address actor = vm.addr(key(uint8(q % 5)));
+            bytes32 k = key_(uint8((q / 5) % 3));
+            uint8 action = uint8(1 << ((q / 15) % 4));
+            uint8 purpose = [0, 5, 6, 7, 1][(q / 60) % 5];
+            bytes32 study = bytes32(1 + (q % 3));
+            (bool permitted, bytes32 basis) = consents.decide(actor, k, study, action, purpose);
+            (bool expected, bytes32 why) = mirror.decide(actor, k, study, action, purpose);
+            assertTrue(permitted == expected, "verdict");
+            assertEq(basis, why, "basis");
+        }
+    }
+
+    /// @dev Makes the call; a change emits exactly one event, a refusal none.
+    function step(address sender, address target, bytes memory data) private {
+        vm.recordLogs();
+        vm.prank(sender);
+        (bool done, ) = target.call(data);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        assertEq(logs.length, done ? 1 : 0, "events of one step");
+        if (!done) return;
+        mirror.fold(logs[0]);
+        ++changes;
+    }
+
+    function anyTerms(bytes32 k, uint256 dice) private view returns (IConsentRegistry.Terms memory t) {
+        t.patientKey = k;
+        t.grantee = person(vm.addr(key(uint8(dice))));
+        t.effect = (dice >> 8) % 4 == 0 ? 0 : 1;
+        t.actions = uint8(bound(dice >> 16, 1, 15));
+        t.purposes = uint16(bound(dice >> 24, 1, 4095));
+        t.validFrom = uint48(block.timestamp - 1 days + ((dice >> 40) % 2 days));
+        t.validUntil = t.validFrom + uint48((dice >> 72) % 5 days);
+        t.epoch = consents.epoch(k) + ((dice >> 104) % 8 == 0 ? 1 : 0);
+        t.salt = bytes32((dice >> 112) % 4);
+        uint256 count = (dice >> 120) % 3;
+        t.studies = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) t.studies[i] = bytes32(i + 1 + ((dice >> 128) % 2));
+    }
+
+    function key(uint8 who) private view returns (uint256) {
+        return _keys[who % 5];
+    }
+
+    function key_(uint8 patient) private view returns (bytes32) {
+        return _patients[patient % 3];
+    }
+}
+
+/// @dev The mirror reverts on an event that breaks a rule; a handler's revert fails the run (failOnRevert).
+contract HistoryInvariantTest is Assertions {
+    HistoryMaker private history;
+
+    function setUp() external {
+        history = new HistoryMaker();
+    }
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(history);
+    }
+
+    function invariant_08_state_is_rebuilt_from_events_alone() external view {
+        history.compare();
+    }
+
+    function invariant_01_verdicts_follow_from_authorised_events() external view {
+        history.compareVerdicts();
+    }
+
+    function afterInvariant() external view {
+        assertTrue(history.changes() > 4, "a history in which something happens");
+    }
+}
