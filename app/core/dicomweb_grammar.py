@@ -121,7 +121,7 @@ def _resource(
     accept: str | None = None
     if raw_query:
         rendered = target in (Representation.RENDERED, Representation.RENDERED_FRAMES)
-        query, accept = parse_retrieval_query(raw_query, rendered)
+        query, accept = parse_retrieval_query(raw_query, rendered=rendered)
     return Retrieve(target, study, series, instance, frames, bulk_path, query, accept)
 
 

@@ -17,7 +17,7 @@ from app.core.temporal import Span, join, key_span, moment_of
 
 DicomJson = dict[str, Any]
 Test = Callable[[Mapping[str, Any]], bool]
-_ValueTest = Callable[[Any], bool]
+_ValueTest = Callable[[object], bool]
 
 _TEXT: Final = frozenset({"AE", "AS", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 _WILD: Final = _TEXT - {"AS"}
@@ -149,7 +149,7 @@ def _any_text_test(wanted: Sequence[str]) -> _ValueTest:
 
 
 def _temporal_test(vr: str, span: Span) -> _ValueTest:
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         moment = moment_of(vr, value) if isinstance(value, str) else None
         return moment is not None and span.holds(moment)
 
@@ -157,7 +157,7 @@ def _temporal_test(vr: str, span: Span) -> _ValueTest:
 
 
 def _number_test(number: Decimal) -> _ValueTest:
-    def test(value: Any) -> bool:  # DICOM JSON allows numbers and strings for IS and DS (PS3.18 §F.2.3)
+    def test(value: object) -> bool:  # DICOM JSON allows numbers and strings for IS and DS (PS3.18 §F.2.3)
         try:
             return Decimal(str(value)) == number
         except InvalidOperation:
@@ -189,7 +189,7 @@ def _name_test(text: str) -> _ValueTest:
     if len(tests) > len(_GROUPS) or not any(tests):
         raise MatchingValueError
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         if isinstance(value, str):  # older archives write a plain string
             value = dict(zip(_GROUPS, value.split("="), strict=False))
         if not isinstance(value, dict):

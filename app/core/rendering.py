@@ -20,7 +20,7 @@ RENDERING_PARAMETERS: Final[dict[str, re.Pattern[str]]] = {
 }
 
 
-def parse_retrieval_query(raw_query: bytes, rendered: bool) -> tuple[tuple[tuple[str, str], ...], str | None]:
+def parse_retrieval_query(raw_query: bytes, *, rendered: bool) -> tuple[tuple[tuple[str, str], ...], str | None]:
     """The rendering parameters in the order given, and ``accept``.
 
     What a retrieval does not know it ignores (PS3.18 §8.3). Raises ProblemError ambiguous-parameter for a name given

@@ -1,0 +1,189 @@
+"""What the viewers' Accept headers are answered with, and what is refused."""
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.accept import MAX_ACCEPT_BYTES, MAX_RANGES, MediaRange, parse_accept
+from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
+from app.core.negotiation import Chosen, negotiate
+from app.core.problem import Problem
+
+STUDY, SERIES, INSTANCE = StudyUid("1.2"), SeriesUid("1.2.3"), InstanceUid("1.2.3.4")
+TARGETS: Final[dict[str, Retrieve | Search]] = {
+    "search": Search(Level.STUDY),
+    "metadata": Retrieve(Representation.METADATA, STUDY),
+    "study": Retrieve(Representation.DICOM, STUDY),
+    "instance": Retrieve(Representation.DICOM, STUDY, SERIES, INSTANCE),
+    "frame": Retrieve(Representation.FRAMES, STUDY, SERIES, INSTANCE, (1,)),
+    "frames": Retrieve(Representation.FRAMES, STUDY, SERIES, INSTANCE, (1, 2)),
+    "bulk": Retrieve(Representation.BULKDATA, STUDY, SERIES, INSTANCE, bulk_path=("00420011",)),
+    "rendered": Retrieve(Representation.RENDERED, STUDY, SERIES, INSTANCE),
+    "rendered-frame": Retrieve(Representation.RENDERED_FRAMES, STUDY, SERIES, INSTANCE, (1,)),
+}
+DICOM, OCTETS, JSON = "application/dicom", "application/octet-stream", "application/dicom+json"
+LITTLE, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
+EVERYTHING: Final = ", ".join(
+    f'multipart/related; type="{media_type}"; transfer-syntax={syntax}'
+    for media_type, syntax in [
+        ("image/jls", "1.2.840.10008.1.2.4.80"),
+        ("image/jpeg", JPEG),
+        ("image/jp2", "1.2.840.10008.1.2.4.90"),
+        (OCTETS, LITTLE),
+    ]
+)
+
+
+def _envelope(media_type: str, syntax: str = "") -> str:
+    return f'multipart/related; type="{media_type}"' + (f"; transfer-syntax={syntax}" if syntax else "")
+
+
+# (what of, Accept, the archive is asked with, the answer's type, whether it is multipart)
+CHOSEN: Final = [
+    ("search", "", JSON, JSON, False),
+    ("search", "*/*", JSON, JSON, False),
+    ("search", "application/*", JSON, JSON, False),
+    ("search", "application/dicom+json, application/json", JSON, JSON, False),  # dicomweb-client
+    ("search", "application/dicom+json", JSON, JSON, False),  # OHIF
+    ("search", "application/json", JSON, "application/json", False),
+    ("search", "application/json; charset=utf-8", JSON, "application/json", False),
+    ("search", "application/dicom+json;q=0.1, application/json;q=0.9", JSON, "application/json", False),
+    ("search", "application/dicom+json;q=0, */*", JSON, "application/json", False),
+    ("search", 'multipart/related; type="application/dicom+xml", application/dicom+json;q=0.5', JSON, JSON, False),
+    ("metadata", "APPLICATION/DICOM+JSON", JSON, JSON, False),
+    ("study", "*/*", _envelope(DICOM, "*"), DICOM, True),
+    ("study", "multipart/related", _envelope(DICOM, "*"), DICOM, True),
+    ("study", 'multipart/related; type="*/*"', _envelope(DICOM, "*"), DICOM, True),
+    ("study", 'multipart/related; type="application/dicom"; transfer-syntax=*', _envelope(DICOM, "*"), DICOM, True),
+    ("study", "multipart/related; type=application/dicom", _envelope(DICOM), DICOM, True),
+    ("study", f"multipart/related;type={DICOM};transfer-syntax={LITTLE}", _envelope(DICOM, LITTLE), DICOM, True),
+    ("instance", "*/*", _envelope(DICOM, "*"), DICOM, True),
+    ("instance", "application/dicom", _envelope(DICOM), DICOM, False),
+    ("instance", "application/dicom; transfer-syntax=*", _envelope(DICOM, "*"), DICOM, False),
+    ("instance", "application/*", _envelope(DICOM, "*"), DICOM, False),
+    ("frame", "*/*", _envelope(OCTETS, "*"), OCTETS, True),  # dicomweb-client
+    ("frame", "", _envelope(OCTETS, "*"), OCTETS, True),
+    (
+        "frame",
+        "multipart/related; type=application/octet-stream; transfer-syntax=*",
+        _envelope(OCTETS, "*"),
+        OCTETS,
+        True,
+    ),
+    ("frame", 'multipart/related; type="application/octet-stream"', _envelope(OCTETS), OCTETS, True),
+    (
+        "frame",
+        f'multipart/related; type="image/jpeg"; transfer-syntax={JPEG}',
+        _envelope("image/jpeg", JPEG),
+        "image/jpeg",
+        True,
+    ),
+    ("frame", EVERYTHING, _envelope(OCTETS, "*"), OCTETS, True),  # whole-slide viewers
+    ("frame", "application/octet-stream", _envelope(OCTETS), OCTETS, False),
+    ("frame", "application/octet-stream; transfer-syntax=*", _envelope(OCTETS, "*"), OCTETS, False),
+    ("frame", "image/jp2", _envelope("image/jp2"), "image/jp2", False),
+    ("frames", "multipart/*", _envelope(OCTETS, "*"), OCTETS, True),
+    ("bulk", "*/*", _envelope(OCTETS), OCTETS, True),
+    ("bulk", "multipart/related; type=application/octet-stream; transfer-syntax=*", _envelope(OCTETS), OCTETS, True),
+    ("bulk", "application/octet-stream", _envelope(OCTETS), OCTETS, False),
+    ("rendered", "*/*", "image/jpeg", "image/jpeg", False),
+    ("rendered", "image/*", "image/jpeg", "image/jpeg", False),
+    ("rendered", "image/png", "image/png", "image/png", False),
+    ("rendered", "image/png, image/jpeg", "image/png", "image/png", False),
+    ("rendered", "image/jpeg;q=0, */*;q=0.1", "image/png", "image/png", False),
+    ("rendered", "image/avif,image/webp,*/*;q=0.8", "image/jpeg", "image/jpeg", False),  # a browser's <img>
+    ("rendered-frame", "image/jpeg", "image/jpeg", "image/jpeg", False),
+]
+
+
+@pytest.mark.parametrize(("what", "accept", "upstream", "media_type", "multipart"), CHOSEN)
+def test_an_accept_that_can_be_satisfied_is(
+    what: str, accept: str, upstream: str, media_type: str, multipart: bool
+) -> None:
+    chosen = negotiate(TARGETS[what], [accept.encode()])
+    assert chosen == Chosen(upstream, media_type, multipart)
+    assert chosen.unwraps == (upstream.startswith("multipart") and not multipart)
+
+
+NOT_ACCEPTABLE: Final = [
+    ("search", 'multipart/related; type="application/dicom+xml"'),
+    ("search", "application/dicom+xml"),
+    ("search", "text/html"),
+    ("search", "application/dicom+json;q=0"),
+    ("search", "*/*;q=0"),
+    ("metadata", "application/dicom"),
+    ("study", "application/dicom"),  # many instances do not fit one part
+    ("study", "application/*"),
+    ("study", 'multipart/related; type="image/jpeg"'),
+    ("instance", "image/jpeg"),
+    ("instance", 'multipart/related; type="application/dicom";q=0, multipart/related;q=1'),
+    ("frames", "application/octet-stream"),
+    ("frame", "application/dicom"),
+    ("bulk", 'multipart/related; type="image/jpeg"'),
+    ("rendered", "video/mp4"),
+    ("rendered", "image/gif"),
+    ("rendered", "application/pdf"),
+    ("rendered", 'multipart/related; type="image/jpeg"'),
+    # Malformed, over the bounds, or made to be copied into a header
+    ("search", "application"),
+    ("search", "application/"),
+    ("search", "application/json; q=2"),
+    ("search", "application/json; q=0.1234"),
+    ("search", "application/json; q=x"),
+    ("search", "application/json; a=1; a=2"),
+    ("search", "application/json application/json"),
+    ("search", 'application/json; type="unclosed'),
+    ("search", "*/*," * (MAX_RANGES + 1)),
+    ("search", "*/*" + " " * MAX_ACCEPT_BYTES),
+    ("study", "application/dicom; transfer-syntax=x"),
+    ("study", 'multipart/related; type="application/dicom"; transfer-syntax="1.2\r\nHost: x"'),
+    ("study", f'multipart/related; type="application/dicom"; transfer-syntax={"1" * 65}'),
+]
+
+
+@pytest.mark.parametrize(("what", "accept"), NOT_ACCEPTABLE)
+def test_an_accept_that_nothing_satisfies_is_406(what: str, accept: str) -> None:
+    refusal = negotiate(TARGETS[what], [accept.encode()])
+    assert isinstance(refusal, Problem)
+    assert (refusal.name, refusal.status) == ("not-acceptable", 406)
+
+
+def test_no_accept_takes_anything_and_several_are_one_list() -> None:
+    rendered = TARGETS["rendered"]
+    assert (
+        negotiate(rendered, [])
+        == negotiate(rendered, [b"", b" , "])
+        == Chosen("image/jpeg", "image/jpeg", multipart=False)
+    )
+    assert negotiate(rendered, [b"video/mp4", b"image/png"]) == Chosen("image/png", "image/png", multipart=False)
+
+
+def test_the_query_parameter_stands_in_place_of_the_headers() -> None:
+    asked = Retrieve(Representation.RENDERED, STUDY, SERIES, INSTANCE, accept="image/png")
+    assert negotiate(asked, [b"image/jpeg"]) == Chosen("image/png", "image/png", multipart=False)
+    searched = Search(Level.STUDY, accept="text/ü")
+    assert isinstance(negotiate(searched, [b"*/*"]), Problem)
+
+
+def test_quoted_parameters_are_read_and_weights_sort() -> None:
+    ranges = parse_accept([rb'a/b;Q=0.5;;type="x\"/Y" ; , multipart/related ; TYPE=A/B; transfer-syntax=*; q=1.0'])
+    assert ranges == [MediaRange("multipart/related", "a/b", "*", 1000), MediaRange("a/b", 'x"/y', "", 500)]
+
+
+@given(
+    st.lists(
+        st.text(alphabet='amultipr/ed;=",*q0.1 \\\r\n', max_size=40).map(str.encode) | st.binary(max_size=20),
+        max_size=3,
+    )
+)
+def test_any_accept_is_answered_or_refused_and_never_copied(values: list[bytes]) -> None:
+    for target in TARGETS.values():
+        outcome = negotiate(target, values)
+        if isinstance(outcome, Chosen):
+            assert outcome.upstream.isprintable()
+            assert outcome.upstream.isascii()
+        else:
+            assert outcome.name == "not-acceptable"
