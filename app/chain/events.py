@@ -75,14 +75,20 @@ class EventReader:
         Raises MalformedAnswerError.
         """
         members = fields(log, "a log")
-        readers = self._readers.get(address(members.get("address"), "a log's address"))
+        topics = [data(topic, "a topic", _WORD) for topic in items(members.get("topics"), "a log's topics")]
+        return self.event(
+            address(members.get("address"), "a log's address"), topics, data(members.get("data"), "a log's data")
+        )
+
+    def event(self, contract: Address, topics: Sequence[bytes], body: bytes) -> Event | None:
+        """The same for a log that is taken apart already. Raises MalformedAnswerError."""
+        readers = self._readers.get(contract)
         if readers is None:
             raise MalformedAnswerError("a log of a contract that is not ours")
-        topics = [data(topic, "a topic", _WORD) for topic in items(members.get("topics"), "a log's topics")]
         if not topics or topics[0] not in readers:
             raise MalformedAnswerError("a log of an event that the contract does not have")
         read = readers[topics[0]]
-        return None if read is None else read(topics[1:], data(members.get("data"), "a log's data"))
+        return None if read is None else read(topics[1:], body)
 
 
 def place_of(log: object) -> LogPlace:

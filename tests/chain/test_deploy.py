@@ -1,17 +1,13 @@
 """The contracts on a real chain: deployed once, found again, resumed half-way, and refused when they are not there."""
 
-import json
-
 import pytest
 
 from app.chain.contracts import ConsentStatus, RevertError
-from app.chain.deploy import created_address, deploy
-from app.chain.deployment import DeploymentError, check, load
-from app.chain.nodes import WrongChainError
+from app.chain.deployment import check, load
 from app.core.basis import role_id
 from app.core.identifiers import Address, ConsentId, LogHead, PatientKey, UnixTime
 from app.core.terms import Capacity, Role
-from tests.support.chain import ALWAYS, Chain, plan, signer
+from tests.support.chain import ALWAYS, Chain, signer
 
 KEY = PatientKey(b"\x07" * 32)
 
@@ -24,7 +20,8 @@ async def test_the_deployment_stands_as_planned(chain: Chain) -> None:
     window = roles.window(role_id(Role.PHYSICIAN), signer("physician1").address)
     assert await chain.contracts.ask(chain.nodes, window) == ALWAYS
     assert await chain.contracts.ask(chain.nodes, chain.contracts.log.next_seq()) == 0
-    assert len(await chain.contracts.ask(chain.nodes, chain.contracts.log.head())) == 32
+    head = await chain.contracts.ask(chain.nodes, chain.contracts.log.head())
+    assert len(head) == 32
 
 
 async def test_a_transaction_and_its_views(chain: Chain) -> None:

@@ -1,4 +1,4 @@
-"""A real chain for tests: anvil with the four contracts deployed and the staff roles set, fresh for each test that asks.
+"""A real chain for tests: anvil with the contracts deployed and staff roles set, fresh for each test that asks.
 
 The contracts are deployed once for a run; each test gets an anvil of its own that starts from that state (0.1 s), which
 it may reorganise, stop or kill as it likes. Use the fixture ``chain``.
