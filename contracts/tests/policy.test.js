@@ -1,0 +1,89 @@
+// The truth table of decide(): tests/vectors/policy.json, asked of the contracts. tests/vectors/README.md describes it.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import test from "node:test";
+import { Wallet, ZeroHash, id, zeroPadValue } from "ethers";
+import { ROOT } from "../tooling/artifacts.js";
+import { FAR, stage } from "../tooling/chain.js";
+import { typed } from "../tooling/messages.js";
+import { ACTIONS, actionBits, effectNumber, purposeBits, purposeIndex } from "../tooling/vocabulary.js";
+
+const { t0, worlds } = JSON.parse(readFileSync(path.join(ROOT, "tests", "vectors", "policy.json"), "utf8"));
+const SETUP_SECONDS = 5000;
+const OWN_BASES = { SELF: id("consentry.basis.self"), GUARDIAN: id("consentry.basis.guardian") };
+
+const patientKey = (name) => id(`patient ${name}`);
+const studyKey = (name) => (name === null ? ZeroHash : id(`study ${name}`));
+
+/** The contracts in the state that a world describes, reached before t0. */
+async function build(world) {
+  const s = await stage(t0 - SETUP_SECONDS);
+  const cast = {};
+  const actor = (name) => (cast[name] ??= s.accounts[3 + Object.keys(cast).length]);
+  for (const { role, actor: holder, from, until } of world.roles) {
+    await s.roles.setRole(id(role), actor(holder).address, t0 + from, t0 + until);
+  }
+  for (const { patient, controller, guardian } of world.patients) {
+    const claimKey = new Wallet(id(`claim key ${patient}`));
+    const key = patientKey(patient);
+    await s.patients.connect(s.registrar).enrol(key, claimKey.address, FAR);
+    if (controller === null) continue;
+    const by = actor(controller);
+    const { domain, types } = typed("Claim", s.patients.target);
+    const claim = { words: "", patientKey: key, controller: by.address.toLowerCase(), deadline: FAR };
+    const byClaimKey = await claimKey.signTypedData(domain, types, claim);
+    const own = await by.signTypedData(domain, types, claim);
+    await s.patients.claim(key, claim.controller, byClaimKey, own, FAR, id(""));
+    if (guardian === null) continue;
+    await s.patients.connect(by).setGuardian(key, actor(guardian.actor).address, t0 + guardian.until);
+  }
+  const ids = { ...OWN_BASES };
+  for (const [number, c] of world.consents.entries()) {
+    const terms = {
+      patientKey: patientKey(c.patient),
+      grantee: c.grantee.team ? id(`team ${c.grantee.team}`) : zeroPadValue(actor(c.grantee).address, 32),
+      effect: effectNumber(c.effect),
+      actions: actionBits(c.actions),
+      purposes: purposeBits(c.purposes),
+      validFrom: t0 + c.from,
+      validUntil: t0 + c.until,
+      studies: c.studies === "all" ? [] : c.studies.map(studyKey).sort(),
+      epoch: 0,
+      salt: id(String(number)),
+    };
+    ids[c.name] = await s.consents.consentId(terms);
+    await s.consents.connect(actor(c.by)).grant(terms);
+  }
+  for (const c of world.consents.filter(({ revoked }) => revoked)) {
+    await s.consents.connect(actor(c.by)).revoke(patientKey(c.patient), ids[c.name]);
+  }
+  return { ...s, actor, ids };
+}
+
+for (const world of worlds) {
+  test(world.name, async () => {
+    const { consents, moveTo, actor, ids } = await build(world);
+    const ask = (r, action, purpose) =>
+      consents.decide(actor(r.actor).address, patientKey(r.patient), studyKey(r.study), action, purpose);
+    const inTime = [...world.requests].sort((a, b) => a.at - b.at);
+    let now = null;
+    for (const r of inTime) {
+      if (r.at !== now) await moveTo(t0 + (now = r.at));
+      const [permitted, basis] = await ask(r, ACTIONS[r.action], purposeIndex(r.purpose));
+      const expected = r.basis === null ? [false, ZeroHash] : [true, ids[r.basis]];
+      assert.deepEqual([permitted, basis], expected, JSON.stringify(r));
+    }
+    for (const r of world.malformed) {
+      const answer = await ask(r, r.action_bits, r.purpose_index);
+      assert.deepEqual([...answer], [false, ZeroHash], JSON.stringify(r));
+    }
+  });
+}
+
+test("the table reaches every action, purpose, basis of its own and verdict", () => {
+  const requests = worlds.flatMap(({ requests: list }) => list);
+  assert.equal(new Set(requests.map((r) => r.action)).size, 4);
+  assert.equal(new Set(requests.map((r) => r.purpose)).size, 12);
+  for (const basis of [null, "SELF", "GUARDIAN"]) assert.ok(requests.some((r) => r.basis === basis));
+});

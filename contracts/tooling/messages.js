@@ -1,0 +1,38 @@
+// The EIP-712 messages of docs/CHAIN.md, for ethers.
+const fields = (text) =>
+  text.split(",").map((field) => {
+    const [type, name] = field.split(" ");
+    return { name, type };
+  });
+
+export const PATIENTS = "Consentry Patients";
+export const CONSENTS = "Consentry Consents";
+
+export const MESSAGES = {
+  Claim: { name: PATIENTS, fields: fields("string words,bytes32 patientKey,bytes controller,uint48 deadline") },
+  MoveVeto: { name: PATIENTS, fields: fields("string words,bytes32 patientKey,uint32 moveNonce,uint48 deadline") },
+  MoveAcceptance: {
+    name: PATIENTS,
+    fields: fields("string words,bytes32 patientKey,bytes controller,uint32 moveNonce,uint48 deadline"),
+  },
+  GuardianChange: {
+    name: PATIENTS,
+    fields: fields(
+      "string words,bytes32 patientKey,bytes guardian,uint48 validUntil,uint32 guardianNonce,uint48 deadline",
+    ),
+  },
+  Consent: {
+    name: CONSENTS,
+    fields: fields(
+      "string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes," +
+        "uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline",
+    ),
+  },
+  Revocation: { name: CONSENTS, fields: fields("string words,bytes32 patientKey,bytes32 consentId,uint48 deadline") },
+};
+
+/** Domain and types of a message, as signTypedData takes them. */
+export function typed(primaryType, verifyingContract, chainId = 31337) {
+  const { name, fields: list } = MESSAGES[primaryType];
+  return { domain: { name, version: "1", chainId, verifyingContract }, types: { [primaryType]: list } };
+}

@@ -1,0 +1,193 @@
+// Makes tests/vectors/typed_data.json: what was signed with ethers and accepted by the contracts. With --write writes it.
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { AbiCoder, TypedDataEncoder, Wallet, concat, id, keccak256, zeroPadValue } from "ethers";
+import { ROOT } from "./artifacts.js";
+import { packBatch } from "./batch.js";
+import { MOVE_DELAY, stage } from "./chain.js";
+import { typed } from "./messages.js";
+
+export const FILE = path.join(ROOT, "tests", "vectors", "typed_data.json");
+const START = 1_900_000_000;
+const DEADLINE = START + 30 * 24 * 3600;
+
+const KEYS = {
+  claim: id("consentry vector key: claim"),
+  anna: id("consentry vector key: anna"),
+  ben: id("consentry vector key: ben"),
+};
+const PATIENT = id("consentry vector: patient");
+const DOCTOR = "0x00000000000000000000000000000000000D0C70";
+const LONG_SIGNER = concat(["0x000000000000000000000000000000000000A256", id("key x"), id("key y")]);
+
+const TERMS = {
+  patientKey: PATIENT,
+  grantee: zeroPadValue(DOCTOR, 32),
+  effect: 1,
+  actions: 7,
+  purposes: 3,
+  validFrom: START,
+  validUntil: START + 365 * 24 * 3600,
+  studies: [],
+  epoch: 0,
+  salt: id("salt one"),
+};
+const NAMED_STUDIES = {
+  ...TERMS,
+  grantee: id("care team"),
+  effect: 0,
+  actions: 2,
+  purposes: 4095,
+  studies: [id("study one"), id("study two"), id("study three")].sort(),
+  salt: id("salt two"),
+};
+// Epoch 1: it can only land after the revocation below.
+const LATER = { ...TERMS, epoch: 1, validUntil: 2 ** 48 - 1, studies: [id("study one")], salt: id("salt three") };
+
+const GROUPS = [
+  [group("basis one", DOCTOR, 1, 1)],
+  [
+    group("basis one", DOCTOR, 4_294_967_296, 3),
+    group("basis two", `0x${"ff".repeat(20)}`, 7, 1),
+    group("basis one", DOCTOR, 8, 2),
+  ],
+];
+
+function group(basis, accessor, decisionBlock, count) {
+  return {
+    basis: id(basis),
+    accessor,
+    patientKey: PATIENT,
+    decisionBlock,
+    decisionBlockHash: id(`block ${decisionBlock}`),
+    commitments: [...Array(count).keys()].map((i) => id(`commitment ${basis} ${decisionBlock} ${i}`)),
+  };
+}
+
+/** Signs every message, lets the contracts judge it, and returns the whole file as an object. */
+export async function produce() {
+  const { roles, patients, consents, log, registrar, recorder, moveTo } = await stage(START - 100);
+  const wallets = Object.fromEntries(Object.entries(KEYS).map(([name, key]) => [name, new Wallet(key)]));
+  const messages = [];
+
+  const sign = async (primaryType, message, ...signers) => {
+    const contract = primaryType === "Consent" || primaryType === "Revocation" ? consents : patients;
+    const { domain, types } = typed(primaryType, contract.target);
+    const signatures = {};
+    for (const signer of signers) {
+      signatures[signer] = await wallets[signer].signTypedData(domain, types, message);
+    }
+    const digest = TypedDataEncoder.hash(domain, types, message);
+    messages.push({ primaryType, domain, types, message, wordsHash: id(message.words), digest, signatures });
+    return signatures;
+  };
+
+  await patients.connect(registrar).enrol(PATIENT, wallets.claim.address, DEADLINE);
+  const claim = {
+    words: "I take charge of my images at Sankt Anna Hospital.",
+    patientKey: PATIENT,
+    controller: wallets.anna.address.toLowerCase(),
+    deadline: DEADLINE,
+  };
+  let by = await sign("Claim", claim, "claim", "anna");
+  await patients.claim(PATIENT, claim.controller, by.claim, by.anna, DEADLINE, id(claim.words));
+
+  const newController = wallets.ben.address.toLowerCase();
+  await patients.connect(registrar).startMove(PATIENT, newController);
+  const veto = {
+    words: "I did not ask for this move. Stop it.",
+    patientKey: PATIENT,
+    moveNonce: 1,
+    deadline: DEADLINE,
+  };
+  by = await sign("MoveVeto", veto, "anna");
+  await patients.vetoMoveBySignature(PATIENT, by.anna, DEADLINE, id(veto.words));
+
+  const named = {
+    words: "Ben may act for me until the end of the year. – Größe, 名前",
+    patientKey: PATIENT,
+    guardian: LONG_SIGNER,
+    validUntil: DEADLINE,
+    guardianNonce: 0,
+    deadline: DEADLINE,
+  };
+  by = await sign("GuardianChange", named, "anna");
+  await patients.setGuardianBySignature(PATIENT, LONG_SIGNER, DEADLINE, by.anna, DEADLINE, id(named.words));
+  const actors = [
+    { signer: claim.controller, actor: await patients.controllerActor(PATIENT) },
+    { signer: LONG_SIGNER, actor: await patients.guardianActor(PATIENT) },
+  ];
+  const removed = { ...named, words: "Nobody acts for me.", guardian: "0x", validUntil: 0, guardianNonce: 1 };
+  by = await sign("GuardianChange", removed, "anna");
+  await patients.setGuardianBySignature(PATIENT, "0x", 0, by.anna, DEADLINE, id(removed.words));
+
+  const consentIds = [];
+  const grant = async (terms, words) => {
+    by = await sign("Consent", { words, ...terms, deadline: DEADLINE }, "anna");
+    await consents.grantBySignature(terms, id(words), DEADLINE, claim.controller, by.anna);
+    consentIds.push({ terms, id: await consents.consentId(terms) });
+  };
+  await grant(TERMS, "Dr Weiß may find, view and fetch all my images.");
+  await grant(NAMED_STUDIES, "The team may not view three of my studies.");
+  const revocation = {
+    words: "Dr Weiß may no longer see my images.",
+    patientKey: PATIENT,
+    consentId: consentIds[0].id,
+    deadline: DEADLINE,
+  };
+  by = await sign("Revocation", revocation, "anna");
+  await consents.revokeBySignature(
+    PATIENT,
+    revocation.consentId,
+    id(revocation.words),
+    DEADLINE,
+    claim.controller,
+    by.anna,
+  );
+  await grant(LATER, "Dr Weiß may see one study.");
+
+  await patients.connect(registrar).startMove(PATIENT, newController);
+  await moveTo(START + MOVE_DELAY);
+  const acceptance = {
+    words: "I take over the images of this patient.",
+    patientKey: PATIENT,
+    controller: newController,
+    moveNonce: 2,
+    deadline: DEADLINE,
+  };
+  by = await sign("MoveAcceptance", acceptance, "ben");
+  await patients.finishMove(PATIENT, by.ben, DEADLINE, id(acceptance.words));
+
+  const batches = [];
+  const start = await log.head();
+  for (const groups of GROUPS) {
+    const batch = packBatch(groups);
+    const [expectedSeq, prevHead] = [Number(await log.nextSeq()), await log.head()];
+    await log.connect(recorder).record(expectedSeq, prevHead, batch);
+    const [head, nextSeq] = [await log.head(), Number(await log.nextSeq())];
+    batches.push({ expectedSeq, prevHead, groups, batch, head, nextSeq });
+  }
+  const startOf = AbiCoder.defaultAbiCoder().encode(
+    ["bytes32", "uint256", "address"],
+    [id("consentry.log.v1"), 31337, log.target],
+  );
+  if (keccak256(startOf) !== start) throw new Error("the log starts from another head");
+
+  const contracts = { ConsentryRoles: roles, PatientRegistry: patients, ConsentRegistry: consents, AccessLog: log };
+  return {
+    chainId: 31337,
+    contracts: Object.fromEntries(Object.entries(contracts).map(([name, contract]) => [name, contract.target])),
+    privateKeys: KEYS,
+    actors,
+    messages,
+    consentIds,
+    log: { start, batches },
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const text = `${JSON.stringify(await produce(), null, 1)}\n`;
+  if (process.argv.includes("--write")) writeFileSync(FILE, text);
+  else process.stdout.write(text);
+}
