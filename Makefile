@@ -65,7 +65,8 @@ check-contracts: develop-environment
 
 check-artefacts: develop-environment
 	@echo "--- the committed ABIs are those of the contracts"
-	@$(NPM) check:artefacts
+	@node_modules/.bin/hardhat build --no-tests >/dev/null
+	@$(BIN)/node contracts/tooling/export_abi.js --check
 
 bench: develop-environment ## Requests through Consentry beside the PACS asked directly, with ratios
 	@$(BIN)/python -m bench

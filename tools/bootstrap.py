@@ -4,8 +4,8 @@
     python tools/bootstrap.py develop   that, and what tests and checks need
 
 It uses nothing but the standard library of Python 3.11, and does nothing (in milliseconds, without network) where the
-last install was whole and the lock files have not changed since. A stamp is written only after its step succeeded, so an
-interrupted install is taken up again by the next run.
+last install was whole and the lock files have not changed since. A stamp is written only after its step succeeded, so
+that the next run takes up an interrupted install.
 """
 
 import contextlib
@@ -163,9 +163,10 @@ def run(what: str, command: list[str | Path], watch: Callable[[str], str | None]
 
 
 def ensure_venv() -> None:
-    moved = VENV.exists() and STAMPS.exists() and not stamped(STAMPS / "venv", digest())
     works = (BIN / "python").exists() and (BIN / "pip").exists()
+    moved = STAMPS.exists() and not stamped(STAMPS / "venv", digest())
     if works and not moved and not UNFINISHED.exists():
+        write_stamp(STAMPS / "venv", digest())  # one that was made by hand is taken as it is
         return
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         version = ".".join(map(str, sys.version_info[:2]))
@@ -177,8 +178,12 @@ def ensure_venv() -> None:
     if VENV.exists():
         say("replacing a .venv that is broken, unfinished or made for another folder")
         shutil.rmtree(VENV)
+    STAMPS.mkdir(parents=True)
+    UNFINISHED.touch()
     command: list[str | Path] = [sys.executable, "-m", "venv", VENV]
     run("making .venv", command, lambda line: line.strip(), "The lines above say why.")
+    write_stamp(STAMPS / "venv", digest())
+    UNFINISHED.unlink()
 
 
 def pip_watcher(lock: Path) -> Callable[[str], str | None]:
@@ -266,7 +271,6 @@ def install_node(*, develop: bool) -> None:
 
 def bring_up_to_date(*, develop: bool) -> None:
     ensure_venv()
-    write_stamp(STAMPS / "venv", digest())
     if develop:
         install_python(DEVELOP_LOCK)
     elif not stamped(STAMPS / DEVELOP_LOCK.name, digest(DEVELOP_LOCK)):  # which holds all of the runtime's

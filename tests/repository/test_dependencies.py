@@ -33,11 +33,12 @@ def imported(folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted((PROJECT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]
+            else:
+                continue
             for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names - OWN:
                 place = f"{path.relative_to(PROJECT)}:{node.lineno} imports {top}"
                 for owner in owners.get(top, [f"nothing installed ({top})"]):
