@@ -45,10 +45,10 @@ class Revoked:
 class Patient:
     """A patient key and everything the chain says of it.
 
-    ``controller`` is empty and ``actor`` None until claimed; ``claim_key`` is None from then on. ``move_nonce``
-    numbers the moves started from 1, ``guardian_nonce`` counts guardian changes, ``epoch`` counts revocations,
-    ``granted`` grants. ``live`` holds the packed live consents per grantee (``app.core.grants``); ``consents`` says of
-    each id used who its live consent is for, or that it is revoked.
+    ``controller`` is empty and ``actor`` None until claimed; ``claim_key`` is None from then on. ``move_nonce`` numbers
+    the moves started from 1, ``guardian_nonce`` counts guardian changes, ``epoch`` revocations, ``granted`` grants.
+    ``live`` holds the packed live consents per grantee (``app.core.grants``). No second index finds a live consent by
+    its id: that would cost a million ids again, and only a grant or a revocation of this very patient asks.
     """
 
     key: PatientKey
@@ -63,7 +63,7 @@ class Patient:
     epoch: int
     granted: int
     live: Map[Grantee, bytes]
-    consents: Map[ConsentId, Grantee | Revoked]
+    revoked: Map[ConsentId, Revoked]
 
     @property
     def claimed(self) -> bool:
@@ -87,23 +87,32 @@ class Patient:
 
     def consent(self, consent_id: ConsentId) -> Consent | Revoked | None:
         """The live consent, or that it is revoked, or None when the id was never used for this patient."""
-        standing = self.consents.get(consent_id)
-        if standing is None or isinstance(standing, Revoked):
-            return standing
-        return next(found for found in grants.unpack(self.live[standing], self.key, standing) if found.id == consent_id)
+        revoked = self.revoked.get(consent_id)
+        if revoked is not None:
+            return revoked
+        for grantee, packed in self.live.items():
+            # The bytes may also occur as a study key, which anybody can choose: look, then look again.
+            if packed.find(consent_id) >= 0:
+                for consent in grants.unpack(packed, self.key, grantee):
+                    if consent.id == consent_id:
+                        return consent
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the events so far amount to. ``concerned`` finds, for an actor or a team, the patients whose consents,
-    control or guardianship name it.
+    """What the events so far amount to.
+
+    ``named`` finds the patients with a live consent for a grantee, ``acting`` those that an actor controls or is
+    guardian of (a few each, so a tuple does).
     """
 
     patients: Map[PatientKey, Patient]
     roles: Map[tuple[RoleId, Address], Window]
     directory: Map[Address, bytes]
     # The inner value repeats the grantee: one bytes object that all patients' entries for it share.
-    concerned: Map[Grantee, Map[PatientKey, Grantee]]
+    named: Map[Grantee, Map[PatientKey, Grantee]]
+    acting: Map[Address, tuple[PatientKey, ...]]
 
     def patient(self, key: PatientKey) -> Patient | None:
         return self.patients.get(key)
@@ -112,11 +121,11 @@ class State:
         """Patients with a live consent naming the actor (whatever its window), and those it controls or is guardian
         of.
         """
-        return frozenset(self.concerned.get(person(actor), _NO_PATIENTS))
+        return frozenset(self.named.get(person(actor), _NO_PATIENTS)).union(self.acting.get(actor, ()))
 
     def patients_controlled_by(self, actor: Address) -> frozenset[PatientKey]:
         """Patients whose controller the actor is."""
-        return frozenset(key for key in self.patients_of(actor) if self.patients[key].actor == actor)
+        return frozenset(key for key in self.acting.get(actor, ()) if self.patients[key].actor == actor)
 
     def role_window(self, role: RoleId, actor: Address) -> Window | None:
         return self.roles.get((role, actor))
@@ -131,4 +140,4 @@ class State:
 _NO_PATIENTS: Map[PatientKey, Grantee] = Map()
 
 # Before the first event.
-GENESIS = State(patients=Map(), roles=Map(), directory=Map(), concerned=Map())
+GENESIS = State(patients=Map(), roles=Map(), directory=Map(), named=Map(), acting=Map())

@@ -18,7 +18,8 @@ def digest(state: State) -> bytes:
         ((role + account, _parts(window.start, window.end)) for (role, account), window in state.roles.items()),
     )
     _section(whole, state.directory.items())
-    _section(whole, ((grantee, _parts(*sorted(keys))) for grantee, keys in state.concerned.items()))
+    _section(whole, ((grantee, _parts(*sorted(keys))) for grantee, keys in state.named.items()))
+    _section(whole, ((actor, _parts(*sorted(keys))) for actor, keys in state.acting.items()))
     return whole.digest()
 
 
@@ -30,7 +31,7 @@ def _section(whole: "hashlib._Hash", entries: Iterable[tuple[bytes, bytes]]) -> 
 
 
 def _patient(patient: Patient) -> bytes:
-    used = sorted((consent_id, _used(standing)) for consent_id, standing in patient.consents.items())
+    revoked = sorted((consent_id, _revoked(entry)) for consent_id, entry in patient.revoked.items())
     return _parts(
         patient.claim_key,
         patient.claim_until,
@@ -43,15 +44,12 @@ def _patient(patient: Patient) -> bytes:
         patient.epoch,
         patient.granted,
         *(_consent(consent) for consent in patient.live_consents()),
-        *(part for entry in used for part in entry),
+        *(part for entry in revoked for part in entry),
     )
 
 
-def _used(standing: bytes | Revoked) -> bytes:
-    if isinstance(standing, Revoked):
-        consent = None if standing.consent is None else _consent(standing.consent)
-        return _parts(b"revoked", consent, standing.capacity)
-    return _parts(b"live", standing)
+def _revoked(revoked: Revoked) -> bytes:
+    return _parts(None if revoked.consent is None else _consent(revoked.consent), revoked.capacity)
 
 
 def _consent(consent: Consent) -> bytes:

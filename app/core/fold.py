@@ -11,7 +11,7 @@ from typing import TypeVar
 from immutables import Map
 
 from app.core import grants
-from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer, person
+from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer
 from app.core.consent import Guardian, Move, Patient, Revoked, State
 from app.core.events import (
     AccessLogged,
@@ -36,7 +36,8 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 _NONE_LIVE: Map[Grantee, bytes] = Map()
-_NONE_USED: Map[ConsentId, Grantee | Revoked] = Map()
+_NONE_NAMED: Map[PatientKey, Grantee] = Map()
+_NONE_REVOKED: Map[ConsentId, Revoked] = Map()
 
 
 class ContradictionError(Exception):
@@ -116,7 +117,7 @@ def _enrolled(state: State, event: PatientEnrolled) -> State:
             epoch=0,
             granted=0,
             live=_NONE_LIVE,
-            consents=_NONE_USED,
+            revoked=_NONE_REVOKED,
         )
     elif before.claimed:
         raise ContradictionError(event, "the patient is claimed")
@@ -176,12 +177,12 @@ def _granted(state: State, event: ConsentGranted) -> State:
     flaw = flaw_in(terms)
     if flaw is not None:
         raise ContradictionError(event, flaw)
-    if event.consent in before.consents:
+    if before.consent(event.consent) is not None:
         raise ContradictionError(event, "the id was used before")
     if terms.epoch != before.epoch:
         raise ContradictionError(event, "the epoch is not the patient's")
-    concerned = state.concerned.get(terms.grantee)
-    grantee = terms.grantee if concerned is None else next(iter(concerned.values()))
+    named = state.named.get(terms.grantee, _NONE_NAMED)
+    grantee = next(iter(named.values()), terms.grantee)
     consent = Consent(
         id=event.consent,
         patient=before.key,
@@ -199,9 +200,10 @@ def _granted(state: State, event: ConsentGranted) -> State:
         before,
         granted=before.granted + 1,
         live=before.live.set(grantee, grants.append(before.live.get(grantee, b""), consent)),
-        consents=before.consents.set(event.consent, grantee),
     )
-    return _related(_with_patient(state, after), after, grantee)
+    if before.key not in named:
+        state = replace(state, named=state.named.set(grantee, named.set(before.key, grantee)))
+    return _with_patient(state, after)
 
 
 def _revoked(state: State, event: ConsentRevoked) -> State:
@@ -212,17 +214,18 @@ def _revoked(state: State, event: ConsentRevoked) -> State:
     consent = before.consent(event.consent)
     if isinstance(consent, Revoked):
         raise ContradictionError(event, "revoked before")
-    after = replace(
-        before,
-        epoch=event.epoch,
-        consents=before.consents.set(event.consent, Revoked(consent, event.capacity)),
-    )
+    revoked = before.revoked.set(event.consent, Revoked(consent, event.capacity))
     if consent is None:
-        return _with_patient(state, after)
-    left = grants.without(before.live[consent.grantee], event.consent)
-    live = before.live.set(consent.grantee, left) if left else before.live.delete(consent.grantee)
-    after = replace(after, live=live)
-    return _related(_with_patient(state, after), after, consent.grantee)
+        return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked))
+    grantee = consent.grantee
+    left = grants.without(before.live[grantee], event.consent)
+    if left:
+        live = before.live.set(grantee, left)
+    else:
+        live = before.live.delete(grantee)
+        named = state.named[grantee].delete(before.key)
+        state = replace(state, named=state.named.set(grantee, named) if named else state.named.delete(grantee))
+    return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live))
 
 
 def _of_claimed(state: State, event: Event, key: PatientKey) -> tuple[Patient, Address]:
@@ -247,26 +250,14 @@ def _check_grantor(event: ConsentGranted | ConsentRevoked, patient: Patient) -> 
 
 
 def _with_patient(state: State, patient: Patient, *touched: Address) -> State:
+    """The state with this patient changed. ``touched`` are actors who may act for the patient since, or no longer."""
     state = replace(state, patients=state.patients.set(patient.key, patient))
     for actor in touched:
-        state = _related(state, patient, person(actor))
+        acts = actor == patient.actor or (patient.guardian is not None and actor == patient.guardian.actor)
+        others = tuple(key for key in state.acting.get(actor, ()) if key != patient.key)
+        keys = (*others, patient.key) if acts else others
+        state = replace(state, acting=state.acting.set(actor, keys) if keys else _dropped(state.acting, actor))
     return state
-
-
-def _related(state: State, patient: Patient, grantee: Grantee) -> State:
-    """Brings ``concerned`` up to date for one grantee of one patient that has just changed."""
-    actors = [patient.actor, None if patient.guardian is None else patient.guardian.actor]
-    patients: Map[PatientKey, Grantee] | None = state.concerned.get(grantee)
-    if grantee in patient.live or any(actor is not None and person(actor) == grantee for actor in actors):
-        if patients is None:
-            patients = Map()
-        elif patient.key in patients:
-            return state
-        return replace(state, concerned=state.concerned.set(grantee, patients.set(patient.key, grantee)))
-    if patients is None:
-        return state
-    left = _dropped(patients, patient.key)
-    return replace(state, concerned=state.concerned.set(grantee, left) if left else state.concerned.delete(grantee))
 
 
 def _dropped(entries: Map[_K, _V], key: _K) -> Map[_K, _V]:
