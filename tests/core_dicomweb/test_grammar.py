@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.dicomweb_grammar import MAX_FRAMES, ROUTES, parse
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.core.problem import Problem
 
-S, E, I = "1.2.840.113619.1", "1.2.840.113619.2", "1.2.840.113619.3"
+S, E, N = StudyUid("1.2.840.113619.1"), SeriesUid("1.2.840.113619.2"), InstanceUid("1.2.840.113619.3")
 _STUDY = f"/studies/{S}"
 _SERIES = f"{_STUDY}/series/{E}"
-_INSTANCE = f"{_SERIES}/instances/{I}"
+_INSTANCE = f"{_SERIES}/instances/{N}"
 
 RESOURCES: Final = [
     ("/studies", Search(Level.STUDY)),
@@ -24,24 +25,24 @@ RESOURCES: Final = [
     (f"{_SERIES}/instances", Search(Level.INSTANCE, S, E)),
     (_STUDY, Retrieve(Representation.DICOM, S)),
     (_SERIES, Retrieve(Representation.DICOM, S, E)),
-    (_INSTANCE, Retrieve(Representation.DICOM, S, E, I)),
+    (_INSTANCE, Retrieve(Representation.DICOM, S, E, N)),
     (f"{_STUDY}/metadata", Retrieve(Representation.METADATA, S)),
     (f"{_SERIES}/metadata", Retrieve(Representation.METADATA, S, E)),
-    (f"{_INSTANCE}/metadata", Retrieve(Representation.METADATA, S, E, I)),
+    (f"{_INSTANCE}/metadata", Retrieve(Representation.METADATA, S, E, N)),
     (f"{_STUDY}/rendered", Retrieve(Representation.RENDERED, S)),
     (f"{_SERIES}/rendered", Retrieve(Representation.RENDERED, S, E)),
-    (f"{_INSTANCE}/rendered", Retrieve(Representation.RENDERED, S, E, I)),
-    (f"{_INSTANCE}/frames/7", Retrieve(Representation.FRAMES, S, E, I, (7,))),
-    (f"{_INSTANCE}/frames/3,1,2", Retrieve(Representation.FRAMES, S, E, I, (3, 1, 2))),
-    (f"{_INSTANCE}/frames/2/rendered", Retrieve(Representation.RENDERED_FRAMES, S, E, I, (2,))),
-    (f"{_INSTANCE}/bulk/7FE00010", Retrieve(Representation.BULKDATA, S, E, I, bulk_path=("7fe00010",))),
+    (f"{_INSTANCE}/rendered", Retrieve(Representation.RENDERED, S, E, N)),
+    (f"{_INSTANCE}/frames/7", Retrieve(Representation.FRAMES, S, E, N, (7,))),
+    (f"{_INSTANCE}/frames/3,1,2", Retrieve(Representation.FRAMES, S, E, N, (3, 1, 2))),
+    (f"{_INSTANCE}/frames/2/rendered", Retrieve(Representation.RENDERED_FRAMES, S, E, N, (2,))),
+    (f"{_INSTANCE}/bulk/7FE00010", Retrieve(Representation.BULKDATA, S, E, N, bulk_path=("7fe00010",))),
     (
         f"{_INSTANCE}/bulk/00081140/1/00081155",
-        Retrieve(Representation.BULKDATA, S, E, I, bulk_path=("00081140", "1", "00081155")),
+        Retrieve(Representation.BULKDATA, S, E, N, bulk_path=("00081140", "1", "00081155")),
     ),
     # Leading zeros break the standard and live in archives: kept character by character
-    ("/studies/01.002.0/series", Search(Level.SERIES, "01.002.0")),
-    (f"/studies/{'1' * 64}", Retrieve(Representation.DICOM, "1" * 64)),
+    ("/studies/01.002.0/series", Search(Level.SERIES, StudyUid("01.002.0"))),
+    (f"/studies/{'1' * 64}", Retrieve(Representation.DICOM, StudyUid("1" * 64))),
 ]
 
 
@@ -52,9 +53,9 @@ def test_a_path_of_the_standard_names_its_resource(method: str, path: str, resou
 
 
 def test_every_route_is_reached_by_a_tested_path() -> None:
-    fill = {"study": S, "series": E, "instance": I, "frames": "1", "bulk": "7fe00010"}
+    fill = {"study": S, "series": E, "instance": N, "frames": "1", "bulk": "7fe00010"}
     reached = [parse("GET", route.template.format(**fill).encode(), b"") for route in ROUTES]
-    targets = [target.level if isinstance(target, Search) else target.representation for target in reached]  # type: ignore[union-attr]
+    targets = [target.representation if isinstance(target, Retrieve) else target.level for target in reached]  # type: ignore[union-attr]
     assert targets == [route.target for route in ROUTES]
     assert len(set(map(repr, reached))) == len(ROUTES)
 
@@ -91,7 +92,7 @@ BAD_PATHS: Final = [
     ("studies", "invalid-uid"),
     ("studies/1.2", "invalid-uid"),
     ("/studies/1.٢", "invalid-uid"),  # an Arabic-Indic digit
-    ("/studies/１.2", "invalid-uid"),  # a full-width digit
+    ("/studies/\uff11.2", "invalid-uid"),  # a full-width digit
     ("/studies/" + "1" * 65, "invalid-uid"),
     ("/studies/1..2", "invalid-uid"),
     ("/studies/.1.2", "invalid-uid"),
@@ -128,7 +129,7 @@ BAD_PATHS: Final = [
     ("/Studies", "not-found"),
     ("/system", "not-found"),
     (f"{_STUDY}/thumbnail", "not-found"),
-    (f"{_STUDY}/instances/{I}", "not-found"),
+    (f"{_STUDY}/instances/{N}", "not-found"),
     (f"{_STUDY}/frames/1", "not-found"),
     (f"{_SERIES}/metadata/x", "not-found"),
     (f"{_INSTANCE}/bulk", "invalid-uid"),
@@ -162,7 +163,7 @@ def test_a_method_that_is_not_served_is_405_with_allow(method: str, path: str) -
 def test_the_longest_list_of_frames_is_served() -> None:
     frames = tuple(range(1, MAX_FRAMES + 1))
     target = parse("GET", f"{_INSTANCE}/frames/{','.join(map(str, frames))}".encode(), b"")
-    assert target == Retrieve(Representation.FRAMES, S, E, I, frames)
+    assert target == Retrieve(Representation.FRAMES, S, E, N, frames)
 
 
 _PIECES: Final = st.sampled_from(
@@ -212,7 +213,7 @@ RENDERING: Final = [
 @pytest.mark.parametrize(("raw", "query"), RENDERING)
 def test_rendering_parameters_are_decoded_and_kept_in_order(raw: str, query: tuple[tuple[str, str], ...]) -> None:
     target = parse("GET", f"{_INSTANCE}/rendered".encode(), raw.encode())
-    assert target == Retrieve(Representation.RENDERED, S, E, I, query=query)
+    assert target == Retrieve(Representation.RENDERED, S, E, N, query=query)
 
 
 BAD_RENDERING: Final = [
@@ -242,4 +243,4 @@ def test_a_bad_rendering_parameter_is_refused(raw: str, name: str) -> None:
 
 def test_accept_is_handed_on_and_rendering_parameters_mean_nothing_elsewhere() -> None:
     target = parse("GET", f"{_INSTANCE}/frames/1".encode(), b"accept=image%2Fjpeg&quality=0")
-    assert target == Retrieve(Representation.FRAMES, S, E, I, (1,), accept="image/jpeg")
+    assert target == Retrieve(Representation.FRAMES, S, E, N, (1,), accept="image/jpeg")

@@ -101,9 +101,10 @@ CHOSEN: Final = [
 
 @pytest.mark.parametrize(("what", "accept", "upstream", "media_type", "multipart"), CHOSEN)
 def test_an_accept_that_can_be_satisfied_is(
-    what: str, accept: str, upstream: str, media_type: str, multipart: bool
+    what: str, accept: str, upstream: str, media_type: str, *, multipart: bool
 ) -> None:
     chosen = negotiate(TARGETS[what], [accept.encode()])
+    assert isinstance(chosen, Chosen)
     assert chosen == Chosen(upstream, media_type, multipart)
     assert chosen.unwraps == (upstream.startswith("multipart") and not multipart)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.core.attributes import ATTRIBUTES
 from app.core.dicomweb import Level, Matching, Search
 from app.core.dicomweb_grammar import parse
+from app.core.identifiers import SeriesUid, StudyUid
 from app.core.problem import Problem
 from app.core.qido import MAX_LIMIT
 from app.core.query_string import parameters
@@ -179,8 +180,8 @@ def test_an_attribute_matches_at_its_level_and_below_and_may_always_be_included(
         )
 
 
-@given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=6), st.booleans())
-def test_parameters_read_what_stock_encoders_write(pairs: list[tuple[str, str]], plus: bool) -> None:
+@given(pairs=st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=6), plus=st.booleans())
+def test_parameters_read_what_stock_encoders_write(pairs: list[tuple[str, str]], *, plus: bool) -> None:
     encode = quote_plus if plus else quote
     printable = [(name, value) for name, value in pairs if all(map(_allowed, name + value))]
     raw = "&".join(f"{encode(name, safe='')}={encode(value, safe='')}" for name, value in printable)
@@ -208,7 +209,7 @@ class _Recorder(requests.adapters.BaseAdapter):
         super().__init__()
         self.urls: list[str] = []
 
-    def send(self, request: requests.PreparedRequest, **_kwargs: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any) -> requests.Response:
         self.urls.append(request.url or "")
         response = requests.Response()
         response.status_code, response._content, response.request = 200, json.dumps([]).encode(), request
@@ -245,5 +246,5 @@ def test_what_dicomweb_client_sends_is_read_as_it_was_meant(
     assert isinstance(studies, Search)
     assert set(studies.include) == {("00081030",), ("00080090",)}
     assert (studies.matching, studies.limit, studies.fuzzy) == (matching, 5, True)
-    assert series == Search(Level.SERIES, "1.2", matching=(_key(("00080060",), "CT"),))
-    assert instances == Search(Level.INSTANCE, "1.2", "1.3", offset=3)
+    assert series == Search(Level.SERIES, StudyUid("1.2"), matching=(_key(("00080060",), "CT"),))
+    assert instances == Search(Level.INSTANCE, StudyUid("1.2"), SeriesUid("1.3"), offset=3)

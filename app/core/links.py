@@ -1,0 +1,43 @@
+"""Links of the archive turned into links of the gateway: parsed, and rebuilt from what was parsed; else dropped.
+
+Nothing of the archive's own URL is copied, so that no host, path or parameter of it shows.
+"""
+
+from typing import Final
+
+from app.core.dicomweb import Representation, Retrieve
+from app.core.dicomweb_grammar import parse
+
+_ROOT: Final = "/studies/"
+
+_SUFFIXES: Final[dict[Representation, str]] = {
+    Representation.DICOM: "",
+    Representation.METADATA: "/metadata",
+    Representation.FRAMES: "/frames/{frames}",
+    Representation.RENDERED: "/rendered",
+    Representation.RENDERED_FRAMES: "/frames/{frames}/rendered",
+    Representation.BULKDATA: "/bulk/{bulk}",
+}
+
+
+def path_of(target: Retrieve) -> str:
+    """The path of a retrieval below the mount point, without its query: parse() of it gives the target back."""
+    path = _ROOT + target.study
+    if target.series is not None:
+        path += f"/series/{target.series}"
+    if target.instance is not None:
+        path += f"/instances/{target.instance}"
+    frames, bulk = ",".join(map(str, target.frames)), "/".join(target.bulk_path)
+    return path + _SUFFIXES[target.representation].format(frames=frames, bulk=bulk)
+
+
+def mapped_link(url: str, public_url: str) -> str | None:
+    """The gateway's link to what the archive's link names, or None where that is nothing this grammar can name.
+
+    ``public_url`` is the gateway's DICOMweb root as clients reach it, without a slash at the end.
+    """
+    at = url.rfind(_ROOT)
+    if at < 0 or not url.isascii():
+        return None
+    target = parse("GET", url[at:].encode("ascii"), b"")
+    return public_url + path_of(target) if isinstance(target, Retrieve) else None
