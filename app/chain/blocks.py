@@ -1,6 +1,6 @@
 """Blocks and logs as a node gives them, read strictly, and what a block's bloom filter says about its logs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from app.chain.quantities import (
     to_quantity,
     tx_hash,
 )
-from app.chain.rpc import Node
+from app.chain.rpc import Call, Node, NodeRefusedError
 from app.core.identifiers import Address, BlockHash, BlockRef, TxHash, UnixTime
 from app.core.keccak import keccak256
 
@@ -96,6 +96,24 @@ async def header_by_number(node: Node, number: int | str) -> Header | None:
     if isinstance(number, int) and header.ref.number != number:
         raise MalformedAnswerError("the block is not the one asked for")
     return header
+
+
+async def headers_by_number(node: Node, numbers: Sequence[int]) -> tuple[Header, ...] | None:
+    """The blocks of these numbers in one request, None when the node lacks one.
+
+    Raises RpcError, MalformedAnswerError.
+    """
+    answers = await node.batch([Call("eth_getBlockByNumber", (to_quantity(number), False)) for number in numbers])
+    headers: list[Header] = []
+    for number, answer in zip(numbers, answers, strict=True):
+        if isinstance(answer, NodeRefusedError):
+            raise answer
+        if answer is None:
+            return None
+        headers.append(read_header(answer))
+        if headers[-1].ref.number != number:
+            raise MalformedAnswerError("the block is not the one asked for")
+    return tuple(headers)
 
 
 async def header_by_hash(node: Node, wanted: BlockHash) -> Header | None:

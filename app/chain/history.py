@@ -4,10 +4,10 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from app.chain.blocks import Log, may_hold, read_header, read_logs
+from app.chain.blocks import Log, headers_by_number, may_hold, read_logs
 from app.chain.nodes import Nodes
 from app.chain.quantities import MalformedAnswerError, to_data, to_quantity
-from app.chain.rpc import Call, Node, NodeRefusedError, NodeUnavailableError
+from app.chain.rpc import Node, NodeRefusedError, NodeUnavailableError
 from app.core.identifiers import Address, BlockRef
 
 log = logging.getLogger(__name__)
@@ -77,10 +77,9 @@ async def _check_blocks(node: Node, logs: Sequence[Log]) -> None:
     refs = list(blocks)
     for at in range(0, len(refs), _HEADERS_AT_ONCE):
         some = refs[at : at + _HEADERS_AT_ONCE]
-        answers = await node.batch([Call("eth_getBlockByNumber", (to_quantity(ref.number), False)) for ref in some])
-        for ref, answer in zip(some, answers, strict=True):
-            if isinstance(answer, NodeRefusedError):
-                raise answer
-            header = read_header(answer)
+        headers = await headers_by_number(node, [ref.number for ref in some])
+        if headers is None:
+            raise MalformedAnswerError("a log is of a block that the node does not have")
+        for ref, header in zip(some, headers, strict=True):
             if header.ref != ref or not all(may_hold(header.bloom, one) for one in blocks[ref]):
                 raise MalformedAnswerError("a log is of a block that the chain does not hold")

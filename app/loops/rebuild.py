@@ -1,0 +1,58 @@
+"""The mirror from nothing: every event since the deployment block folded up to a final one (P9)."""
+
+from collections.abc import Callable
+from functools import partial
+
+from app.chain.blocks import Header, header_by_number
+from app.chain.deployment import Deployment, check
+from app.chain.heads import Heads
+from app.chain.history import stretches
+from app.chain.nodes import QuorumError
+from app.core.consent import GENESIS
+from app.core.fold import ContradictionError, fold_all
+from app.core.mirror import Mirror, begin
+from app.loops.catch_up import HistoryError, Source
+
+# Blocks done, blocks in all.
+Progress = Callable[[int, int], None]
+
+
+async def rebuild(
+    source: Source, deployment: Deployment, final_number: int, max_depth: int, progress: Progress
+) -> Mirror:
+    """A mirror whose final block has that number, or is the deployment's when that is higher.
+
+    Raises RpcError, DeploymentError (the contracts are not there), or HistoryError when the events contradict each
+    other or the chain was reorganised meanwhile.
+    """
+    await check(deployment, source.nodes)
+    first = deployment.block.number
+    final = await _final(source, max(final_number, first))
+    state = GENESIS
+    progress(0, final.ref.number - first)
+    async for stretch in stretches(source.nodes, source.addresses, first + 1, final.ref.number):
+        read = (source.reader.event(log.address, log.topics, log.data) for log in stretch.logs)
+        try:
+            state = fold_all(state, (event for event in read if event is not None))
+        except ContradictionError as contradiction:
+            raise HistoryError(f"the chain's events contradict each other ({contradiction})") from None
+        progress(stretch.last - first, final.ref.number - first)
+    if await _final(source, final.ref.number) != final:
+        raise HistoryError("the final block changed while its history was read")
+    return begin(final.ref, final.timestamp, state, max_depth)
+
+
+def final_number(heads: Heads, confirmations: int | None) -> int:
+    """Up to which block the chain is final: its own word, or so many blocks below the head (P6)."""
+    if confirmations is not None:
+        return heads.head.ref.number - confirmations
+    if heads.final is None:
+        raise ValueError("the nodes were not asked for their final block")
+    return heads.final.number
+
+
+async def _final(source: Source, number: int) -> Header:
+    header = await source.nodes.agreed(partial(header_by_number, number=number))
+    if header is None:
+        raise QuorumError("too few nodes have the final block")
+    return header
