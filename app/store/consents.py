@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import tuple_, update
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import ConsentId, PatientKey, Signer, UnixTime
 from app.store.engine import Database
-from app.store.outbox import CallState, NewCall, OutboxCall, call_of, enqueue
+from app.store.outbox import NewCall, OutboxCall, call_of, enqueue
 from app.store.tables import ConsentMessageRow, OutboxCallRow, RevocationMessageRow
 
 GRANT = "grant"
@@ -49,15 +50,21 @@ class Consents:
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        # What was handed in at this process, and what the database said last. Apart, so that a reading which began
+        # before a revocation was stored cannot take it away again.
+        self._ours: frozenset[Revocation] = frozenset()
+        self._stored: frozenset[Revocation] = frozenset()
         self._revoked: frozenset[Revocation] = frozenset()
 
     def load(self) -> None:
         """Reads which revocations have not landed, also those handed to other gateways. Blocks."""
-        self._revoked = self._database.read(_not_landed)
+        self._stored = self._database.read(_not_landed)
+        self._revoked = self._ours | self._stored
 
     async def refresh(self) -> None:
         """``load``, off the event loop."""
-        self._revoked = await self._database.reading(_not_landed)
+        self._stored = await self._database.reading(_not_landed)
+        self._revoked = self._ours | self._stored
 
     @property
     def revoked_here(self) -> AbstractSet[Revocation]:
@@ -66,40 +73,45 @@ class Consents:
 
     async def submit_grant(self, message: SignedMessage, call: NewCall) -> Submitted:
         """Stores the consent and queues its call. Submitted again, it stays as it was, unless its call had failed."""
-
-        def work(transaction: Session) -> Submitted:
-            now = self._now()
-            row = transaction.get(ConsentMessageRow, message.consent_id)
-            call_id = enqueue(transaction, call, now)
-            if row is None:
-                row = ConsentMessageRow(
-                    consent_id=message.consent_id, patient_key=message.patient, created_at=now, call_id=call_id
-                )
-            return _kept(transaction, row, message)
-
-        return await self._database.writing(work)
+        return await self._database.writing(
+            lambda transaction: self._submit(transaction, message, call, ConsentMessageRow, message.consent_id)
+        )
 
     async def submit_revocation(self, message: SignedMessage, call: NewCall) -> Submitted:
-        """Stores the revocation and queues its call; it denies here from the moment this returns."""
+        """Stores the revocation and queues its call; it denies here from the moment this is called."""
         key = (message.patient, message.consent_id)
+        # At once: to deny a moment before it is stored is safe, to permit a moment after is not.
+        self._ours |= {key}
+        self._revoked |= {key}
+        return await self._database.writing(
+            lambda transaction: self._submit(transaction, message, call, RevocationMessageRow, key)
+        )
 
-        def work(transaction: Session) -> Submitted:
-            now = self._now()
-            row = transaction.get(RevocationMessageRow, key)
-            call_id = enqueue(transaction, call, now)
-            if row is None:
-                row = RevocationMessageRow(
+    def _submit(
+        self,
+        transaction: Session,
+        message: SignedMessage,
+        call: NewCall,
+        table: type[ConsentMessageRow] | type[RevocationMessageRow],
+        key: object,
+    ) -> Submitted:
+        now = self._now()
+        queued = enqueue(transaction, call, now)
+        if queued.anew:
+            transaction.merge(
+                table(
                     consent_id=message.consent_id,
                     patient_key=message.patient,
+                    typed_data=message.typed_data,
+                    signer=message.signer,
+                    signature=message.signature,
                     created_at=now,
-                    landed_at=None,
-                    call_id=call_id,
+                    call_id=queued.call_id,
                 )
-            return _kept(transaction, row, message)
-
-        # At once: to deny a moment before it is stored is safe, to permit a moment after is not.
-        self._revoked |= {key}
-        return await self._database.writing(work)
+            )
+            transaction.flush()
+        row = cast("ConsentMessageRow | RevocationMessageRow", transaction.get_one(table, key))
+        return _submitted(row, transaction.get_one(OutboxCallRow, row.call_id))
 
     async def landed(self, revocations: Iterable[Revocation]) -> None:
         """The chain's final state has these: the mirror denies by itself now."""
@@ -109,7 +121,9 @@ class Consents:
         key_of = tuple_(col(RevocationMessageRow.patient_key), col(RevocationMessageRow.consent_id))
         change = update(RevocationMessageRow).where(key_of.in_(keys)).values(landed_at=self._now())
         await self._database.writing(lambda transaction: transaction.connection().execute(change))
-        self._revoked -= frozenset(keys)
+        self._ours -= frozenset(keys)
+        self._stored -= frozenset(keys)
+        self._revoked = self._ours | self._stored
 
     async def grant(self, consent_id: ConsentId) -> Submitted | None:
         """The consent of this id, if it was handed in at one of our gateways."""
@@ -149,14 +163,6 @@ def _not_landed(transaction: Session) -> frozenset[Revocation]:
         col(RevocationMessageRow.landed_at).is_(None)
     )
     return frozenset((PatientKey(patient), ConsentId(consent)) for patient, consent in transaction.exec(waiting).all())
-
-
-def _kept(transaction: Session, row: ConsentMessageRow | RevocationMessageRow, message: SignedMessage) -> Submitted:
-    call = transaction.get_one(OutboxCallRow, row.call_id)
-    if call.state == CallState.QUEUED:  # nothing is signed yet, so the call carries these very bytes
-        row.typed_data, row.signer, row.signature = message.typed_data, message.signer, message.signature
-        transaction.add(row)
-    return _submitted(row, call)
 
 
 def _submitted(row: ConsentMessageRow | RevocationMessageRow, call: OutboxCallRow) -> Submitted:

@@ -80,12 +80,18 @@ class Journal:
         clock: Callable[[], float] = time.time,
         on_commit: Callable[[], None] | None = None,
         limit: int = 20_000,
+        backlog_limit: int = 1_000_000,
     ) -> None:
-        """``limit``: waiting calls above which an append is refused. ``on_commit`` is called in the writer's thread."""
+        """``on_commit`` is called in the writer's thread after each commit of records.
+
+        ``limit``: waiting calls above which an append is refused; ``backlog_limit``: records that no block holds yet
+        above which nothing more is recorded, and so no access served.
+        """
         self._database = database
         self._clock = clock
         self._on_commit = on_commit
         self._limit = limit
+        self._backlog_limit = backlog_limit
         self._waiting: deque[_Waiter] = deque()
         self._outcomes: deque[OutcomeRow] = deque(maxlen=limit)
         self._something = threading.Event()
@@ -125,6 +131,8 @@ class Journal:
             return
         if self._stopping or len(self._waiting) >= self._limit:
             raise JournalUnavailableError("stopping" if self._stopping else "too many are waiting")
+        if self._backlog.waiting >= self._backlog_limit:
+            raise JournalUnavailableError("too many records are not on the chain")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append(_Waiter(loop, done, [_row(entry) for entry in entries]))

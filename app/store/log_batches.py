@@ -72,7 +72,7 @@ class LogBatches:
         """The oldest records that are in no batch."""
         waiting = (
             sa.select(
-                col(AccessRecordRow.row_id),
+                sa.cast(col(AccessRecordRow.row_id), sa.BigInteger),
                 col(AccessRecordRow.at),
                 col(AccessRecordRow.basis),
                 col(AccessRecordRow.actor),
@@ -131,7 +131,7 @@ class LogBatches:
         call = NewCall(batch.account, BATCH, os.urandom(16), batch.target, batch.calldata, batch.gas_limit)
 
         def work(transaction: Session) -> int:
-            call_id = enqueue(transaction, call, now)
+            call_id = enqueue(transaction, call, now).call_id
             row = ChainBatchRow(
                 call_id=call_id,
                 first_seq=batch.before.next_seq,

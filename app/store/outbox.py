@@ -68,12 +68,16 @@ class Attempt:
     signed_at: UnixTime
 
 
-def enqueue(transaction: Session, call: NewCall, now: UnixTime) -> int:
-    """Queues the call in the caller's transaction and returns its id.
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """``anew`` is False when a call of this kind and reference was on its way already, and stays as it is."""
 
-    A call of this kind and reference that is signed already stays as it is; before that, and after it failed, the new
-    one takes its place.
-    """
+    call_id: int
+    anew: bool
+
+
+def enqueue(transaction: Session, call: NewCall, now: UnixTime) -> Enqueued:
+    """Queues the call in the caller's transaction, unless it is on its way; one that had failed is queued anew."""
     same = (col(OutboxCallRow.kind) == call.kind) & (col(OutboxCallRow.reference) == call.reference)
     known = transaction.exec(select(OutboxCallRow).where(same)).one_or_none()
     if known is None:
@@ -93,14 +97,20 @@ def enqueue(transaction: Session, call: NewCall, now: UnixTime) -> int:
             mined_hash=None,
             mined_tx=None,
         )
-    elif known.state in {CallState.QUEUED, CallState.FAILED}:
+    elif known.state == CallState.FAILED:
         known.account, known.target, known.calldata = call.account, call.target, call.calldata
         known.gas_limit, known.account_nonce, known.error = call.gas_limit, None, None
         known.state, known.changed_at = CallState.QUEUED, now
+    else:
+        return Enqueued(_id(known), anew=False)
     transaction.add(known)
     transaction.flush()
-    assert known.call_id is not None  # noqa: S101 - the flush has set it
-    return known.call_id
+    return Enqueued(_id(known), anew=True)
+
+
+def _id(row: OutboxCallRow) -> int:
+    assert row.call_id is not None  # noqa: S101 - a row that was read or flushed has it
+    return row.call_id
 
 
 class Outbox:
@@ -115,7 +125,7 @@ class Outbox:
         now = self._now()
 
         def work(transaction: Session) -> OutboxCall:
-            return call_of(transaction.get_one(OutboxCallRow, enqueue(transaction, call, now)))
+            return call_of(transaction.get_one(OutboxCallRow, enqueue(transaction, call, now).call_id))
 
         return await self._database.writing(work)
 
@@ -238,12 +248,11 @@ class Outbox:
 
 def call_of(row: OutboxCallRow) -> OutboxCall:
     """A stored call as a value."""
-    assert row.call_id is not None  # noqa: S101 - it was read
     mined = None
     if row.mined_number is not None and row.mined_hash is not None:
         mined = BlockRef(row.mined_number, BlockHash(row.mined_hash))
     return OutboxCall(
-        call_id=row.call_id,
+        call_id=_id(row),
         call=NewCall(Address(row.account), row.kind, row.reference, Address(row.target), row.calldata, row.gas_limit),
         state=CallState(row.state),
         account_nonce=row.account_nonce,

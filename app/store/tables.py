@@ -213,7 +213,7 @@ class RevocationMessageRow(Row, table=True):
     signer: bytes
     signature: bytes
     created_at: int = Field(sa_type=BigInteger)
-    landed_at: int | None = Field(sa_type=BigInteger, index=True)
+    landed_at: int | None = Field(default=None, sa_type=BigInteger, index=True)
     call_id: int = Field(sa_type=BigInteger, foreign_key="outbox_call.call_id")
 
 
