@@ -26,6 +26,7 @@ contract AccessLog is IAccessLog {
     /// @inheritdoc IAccessLog
     uint64 public override nextSeq;
 
+    /// @notice Fixes for good what the contract builds on.
     /// @param roles where staff roles are kept
     constructor(IConsentryRoles roles) {
         ROLES = roles;
@@ -92,7 +93,11 @@ contract AccessLog is IAccessLog {
             mstore(add(link, 0xc0), calldataload(add(cursor, 92)))
             cursor := add(cursor, GROUP_HEAD_BYTES)
             current := running
-            for { let end := add(cursor, shl(5, count)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
+            for {
+                let end := add(cursor, shl(5, count))
+            } lt(cursor, end) {
+                cursor := add(cursor, 0x20)
+            } {
                 mstore(link, current)
                 mstore(add(link, 0x80), seq)
                 mstore(add(link, 0xe0), calldataload(cursor))

@@ -12,12 +12,12 @@ import {Signatures} from "./Signatures.sol";
 /// @notice Only a patient's controller or valid guardian grants and revokes, by transaction or by a relayed signature.
 contract ConsentRegistry is IConsentRegistry, EIP712 {
     bytes32 private constant CONSENT_ID_TYPE = keccak256("consentry.consent.v1");
-    bytes32 private constant CONSENT_TYPE =
-        keccak256(
-            "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline)"
-        );
-    bytes32 private constant REVOCATION_TYPE =
-        keccak256("Revocation(string words,bytes32 patientKey,bytes32 consentId,uint48 deadline)");
+    bytes32 private constant CONSENT_TYPE = keccak256(
+        "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline)"
+    );
+    bytes32 private constant REVOCATION_TYPE = keccak256(
+        "Revocation(string words,bytes32 patientKey,bytes32 consentId,uint48 deadline)"
+    );
 
     /// @notice The basis of a patient's own access.
     bytes32 public constant SELF = keccak256("consentry.basis.self");
@@ -51,6 +51,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     mapping(bytes32 patientKey => bytes32[]) private _ids;
     mapping(bytes32 patientKey => uint32) private _epochs;
 
+    /// @notice Fixes for good what the contract builds on.
     /// @param roles where staff roles are kept
     /// @param patients where the patients' controllers are kept
     constructor(IConsentryRoles roles, IPatientRegistry patients) EIP712("Consentry Consents", "1") {
@@ -177,13 +178,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     /// @dev Emits ConsentGranted. An emit statement with its thirteen values exceeds the stack, so the data are joined
     /// from parts: five words, then five more with the place of the studies (after ten words), then the studies.
     function _emitGranted(Terms calldata terms, bytes32 id, address grantor, uint8 capacity) private {
-        bytes memory first = abi.encode(
-            terms.effect,
-            terms.actions,
-            terms.purposes,
-            terms.validFrom,
-            terms.validUntil
-        );
+        bytes memory first = abi.encode(terms.effect, terms.actions, terms.purposes, terms.validFrom, terms.validUntil);
         uint256 place = 10 * 32;
         bytes memory second = abi.encode(place, terms.epoch, terms.salt, grantor, capacity, terms.studies.length);
         bytes memory data = bytes.concat(first, second, abi.encodePacked(terms.studies));
@@ -222,12 +217,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         }
     }
 
-    function _applies(
-        Consent storage kept,
-        bytes32 studyKey,
-        uint8 action,
-        uint8 purpose
-    ) private view returns (bool) {
+    function _applies(Consent storage kept, bytes32 studyKey, uint8 action, uint8 purpose) private view returns (bool) {
         if (kept.status != Status.Granted) return false;
         if (block.timestamp < kept.validFrom || block.timestamp >= kept.validUntil) return false;
         if ((kept.purposes >> purpose) & 1 == 0) return false;

@@ -3,9 +3,7 @@ pragma solidity 0.8.37;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
-import {
-    AccessControlDefaultAdminRules
-} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
+import {AccessControlDefaultAdminRules} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {IConsentryRoles} from "./IConsentryRoles.sol";
 import {Roles} from "./Roles.sol";
 
@@ -20,12 +18,10 @@ contract ConsentryRoles is AccessControlDefaultAdminRules, IConsentryRoles {
     mapping(bytes32 role => mapping(address account => Window)) private _windows;
     mapping(address account => bytes32 entryHash) private _directory;
 
+    /// @notice Fixes for good what the contract builds on.
     /// @param initialAdmin the first default admin
     /// @param adminDelay seconds between the two steps of the admin's succession
-    constructor(
-        address initialAdmin,
-        uint48 adminDelay
-    ) AccessControlDefaultAdminRules(adminDelay, initialAdmin) {}
+    constructor(address initialAdmin, uint48 adminDelay) AccessControlDefaultAdminRules(adminDelay, initialAdmin) {}
 
     /// @inheritdoc IConsentryRoles
     function setRole(
@@ -52,10 +48,7 @@ contract ConsentryRoles is AccessControlDefaultAdminRules, IConsentryRoles {
     }
 
     /// @inheritdoc IConsentryRoles
-    function setDirectoryEntry(
-        address account,
-        bytes32 entryHash
-    ) external override onlyRole(DEFAULT_ADMIN_ROLE) {
+    function setDirectoryEntry(address account, bytes32 entryHash) external override onlyRole(DEFAULT_ADMIN_ROLE) {
         if (account == address(0)) revert ZeroAccount();
         _directory[account] = entryHash;
         emit DirectoryEntrySet(account, entryHash);

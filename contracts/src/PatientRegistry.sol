@@ -24,18 +24,18 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         bytes newController;
     }
 
-    bytes32 private constant CLAIM_TYPE =
-        keccak256("Claim(string words,bytes32 patientKey,bytes controller,uint48 deadline)");
-    bytes32 private constant MOVE_VETO_TYPE =
-        keccak256("MoveVeto(string words,bytes32 patientKey,uint32 moveNonce,uint48 deadline)");
-    bytes32 private constant MOVE_ACCEPTANCE_TYPE =
-        keccak256(
-            "MoveAcceptance(string words,bytes32 patientKey,bytes controller,uint32 moveNonce,uint48 deadline)"
-        );
-    bytes32 private constant GUARDIAN_CHANGE_TYPE =
-        keccak256(
-            "GuardianChange(string words,bytes32 patientKey,bytes guardian,uint48 validUntil,uint32 guardianNonce,uint48 deadline)"
-        );
+    bytes32 private constant CLAIM_TYPE = keccak256(
+        "Claim(string words,bytes32 patientKey,bytes controller,uint48 deadline)"
+    );
+    bytes32 private constant MOVE_VETO_TYPE = keccak256(
+        "MoveVeto(string words,bytes32 patientKey,uint32 moveNonce,uint48 deadline)"
+    );
+    bytes32 private constant MOVE_ACCEPTANCE_TYPE = keccak256(
+        "MoveAcceptance(string words,bytes32 patientKey,bytes controller,uint32 moveNonce,uint48 deadline)"
+    );
+    bytes32 private constant GUARDIAN_CHANGE_TYPE = keccak256(
+        "GuardianChange(string words,bytes32 patientKey,bytes guardian,uint48 validUntil,uint32 guardianNonce,uint48 deadline)"
+    );
 
     uint8 private constant NONE = 0;
     uint8 private constant CONTROLLER = 1;
@@ -48,6 +48,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
 
     mapping(bytes32 patientKey => Binding) private _bindings;
 
+    /// @notice Fixes for good what the contract builds on.
     /// @param roles where staff roles are kept
     /// @param moveDelay seconds in which a move can be vetoed; not zero
     constructor(IConsentryRoles roles, uint48 moveDelay) EIP712("Consentry Patients", "1") {
@@ -154,14 +155,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         bytes memory controller = b.newController;
         bytes32 digest = _hashTypedDataV4(
             keccak256(
-                abi.encode(
-                    MOVE_ACCEPTANCE_TYPE,
-                    wordsHash,
-                    patientKey,
-                    keccak256(controller),
-                    b.moveNonce,
-                    deadline
-                )
+                abi.encode(MOVE_ACCEPTANCE_TYPE, wordsHash, patientKey, keccak256(controller), b.moveNonce, deadline)
             )
         );
         _requireSigned(controller, digest, signature);
@@ -250,12 +244,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         return signerHash == keccak256(b.guardian) && block.timestamp < b.guardianUntil ? GUARDIAN : NONE;
     }
 
-    function _setGuardian(
-        Binding storage b,
-        bytes32 patientKey,
-        bytes calldata guardian,
-        uint48 validUntil
-    ) private {
+    function _setGuardian(Binding storage b, bytes32 patientKey, bytes calldata guardian, uint48 validUntil) private {
         if (guardian.length == 0) {
             if (validUntil != 0) revert RemovalWithEnd(validUntil);
         } else {

@@ -37,15 +37,16 @@ abstract contract BatchMaker is Stage {
 
     /// @dev The head that follows from events alone.
     function fold(bytes32 head, Vm.Log memory entry) internal pure returns (bytes32) {
-        return
-            keccak256(
-                abi.encodePacked(head, entry.topics[1], entry.topics[2], entry.topics[3], entry.data)
-            );
+        return keccak256(abi.encodePacked(head, entry.topics[1], entry.topics[2], entry.topics[3], entry.data));
     }
 }
 
 contract AccessLogTest is BatchMaker, StagedTest {
-    function testFuzz_inv07_equals_the_plain_reference(uint256 seed, uint8[] calldata sizes, bytes calldata junk) external {
+    function testFuzz_inv07_equals_the_plain_reference(
+        uint256 seed,
+        uint8[] calldata sizes,
+        bytes calldata junk
+    ) external {
         bytes memory batch;
         for (uint256 i = 0; i < sizes.length && i < 12; ++i) {
             batch = bytes.concat(batch, group(uint256(keccak256(abi.encode(seed, i))), sizes[i] % 50));

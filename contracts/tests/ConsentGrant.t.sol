@@ -73,11 +73,7 @@ contract ConsentGrantTest is StagedTest {
             consents.grant(t);
             bytes memory late = signed(STRANGER_KEY, Messages.consent(address(consents), t, FOREVER));
             vm.expectRevert(
-                abi.encodeWithSelector(
-                    IConsentRegistry.SignerNotGrantor.selector,
-                    signerOf(STRANGER_KEY),
-                    PATIENT
-                )
+                abi.encodeWithSelector(IConsentRegistry.SignerNotGrantor.selector, signerOf(STRANGER_KEY), PATIENT)
             );
             consents.grantBySignature(t, Messages.WORDS, FOREVER, signerOf(STRANGER_KEY), late);
             grantAs(anna, t);
@@ -111,9 +107,7 @@ contract ConsentGrantTest is StagedTest {
         bytes memory forged = signed(key, Messages.consent(address(consents), t, FOREVER));
         vm.expectRevert(abi.encodeWithSelector(IConsentRegistry.SignatureInvalid.selector, signerOf(ANNA_KEY)));
         consents.grantBySignature(t, Messages.WORDS, FOREVER, signerOf(ANNA_KEY), forged);
-        vm.expectRevert(
-            abi.encodeWithSelector(IConsentRegistry.SignerNotGrantor.selector, signerOf(key), PATIENT)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IConsentRegistry.SignerNotGrantor.selector, signerOf(key), PATIENT));
         consents.grantBySignature(t, Messages.WORDS, FOREVER, signerOf(key), forged);
     }
 
@@ -168,11 +162,7 @@ contract ConsentGrantTest is StagedTest {
         bytes memory signature = signed(ANNA_KEY, Messages.consent(address(consents), t, deadline));
         if (block.timestamp > deadline) {
             vm.expectRevert(
-                abi.encodeWithSelector(
-                    IConsentRegistry.DeadlinePassed.selector,
-                    deadline,
-                    uint256(block.timestamp)
-                )
+                abi.encodeWithSelector(IConsentRegistry.DeadlinePassed.selector, deadline, uint256(block.timestamp))
             );
         }
         consents.grantBySignature(t, Messages.WORDS, deadline, signerOf(ANNA_KEY), signature);

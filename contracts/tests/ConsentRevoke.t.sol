@@ -151,9 +151,7 @@ contract ConsentRevokeTest is StagedTest {
         bytes32 id = grantSigned(openTerms(PATIENT), ANNA_KEY);
         bytes memory signature = signed(ANNA_KEY, Messages.revocation(address(consents), PATIENT, id, deadline));
         if (deadline < NOON) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IConsentRegistry.DeadlinePassed.selector, deadline, uint256(NOON))
-            );
+            vm.expectRevert(abi.encodeWithSelector(IConsentRegistry.DeadlinePassed.selector, deadline, uint256(NOON)));
         }
         consents.revokeBySignature(PATIENT, id, Messages.WORDS, deadline, signerOf(ANNA_KEY), signature);
     }

@@ -38,13 +38,13 @@ contract HistoryMaker is Stage {
     }
 
     function wait(uint24 seconds_) external {
-        vm.warp(block.timestamp + seconds_ % 2 days);
+        vm.warp(block.timestamp + (seconds_ % 2 days));
     }
 
     function setRole(uint8 who, uint32 from, uint32 length, bool withdraw) external {
         address account = vm.addr(key(who));
         if (withdraw) step(admin, address(roles), abi.encodeCall(roles.withdrawRole, (Roles.PHYSICIAN, account)));
-        uint48 start = uint48(block.timestamp) + from % 1 days;
+        uint48 start = uint48(block.timestamp) + (from % 1 days);
         uint48 end = start + length;
         step(admin, address(roles), abi.encodeCall(roles.setRole, (Roles.PHYSICIAN, account, start, end)));
     }
@@ -76,7 +76,7 @@ contract HistoryMaker is Stage {
     function setGuardian(uint8 patient, uint8 who, uint8 guard, uint32 length, bool bySignature) external {
         bytes32 k = key_(patient);
         bytes memory guardian = guard % 6 == 5 ? bytes("") : signerOf(key(guard));
-        uint48 until = guardian.length == 0 ? 0 : uint48(block.timestamp) + length % 4 days;
+        uint48 until = guardian.length == 0 ? 0 : uint48(block.timestamp) + (length % 4 days);
         bytes memory data = abi.encodeCall(patients.setGuardian, (k, guardian, until));
         if (bySignature) {
             uint32 nonce = patients.patient(k).guardianNonce;
@@ -130,10 +130,7 @@ contract HistoryMaker is Stage {
         bytes32 digest = Messages.claim(address(patients), k, controller, FOREVER);
         bytes memory byClaimKey = signed(forged ? STRANGER_KEY : CLAIM_KEY, digest);
         bytes memory own = signed(key(who), digest);
-        bytes memory data = abi.encodeCall(
-            patients.claim,
-            (k, controller, byClaimKey, own, FOREVER, Messages.WORDS)
-        );
+        bytes memory data = abi.encodeCall(patients.claim, (k, controller, byClaimKey, own, FOREVER, Messages.WORDS));
         step(stranger, address(patients), data);
     }
 
@@ -146,19 +143,12 @@ contract HistoryMaker is Stage {
             assertEq(abi.encode(ids), abi.encode(mirror.consentIds(k)), "ids");
             assertEq(consents.epoch(k), mirror.epoch(k), "epoch");
             for (uint256 i = 0; i < _seen.length; ++i) {
-                assertEq(
-                    abi.encode(consents.consent(k, _seen[i])),
-                    abi.encode(mirror.consent(k, _seen[i])),
-                    "consent"
-                );
+                assertEq(abi.encode(consents.consent(k, _seen[i])), abi.encode(mirror.consent(k, _seen[i])), "consent");
             }
             for (uint8 w = 0; w < 5; ++w) {
                 address actor = vm.addr(key(w));
                 assertEq(patients.capacityOf(k, actor), mirror.capacityOf(k, actor), "capacity");
-                assertTrue(
-                    roles.holds(Roles.PHYSICIAN, actor) == mirror.holds(Roles.PHYSICIAN, actor),
-                    "physician"
-                );
+                assertTrue(roles.holds(Roles.PHYSICIAN, actor) == mirror.holds(Roles.PHYSICIAN, actor), "physician");
             }
         }
     }

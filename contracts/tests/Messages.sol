@@ -79,17 +79,11 @@ library Messages {
             digest(
                 "Consentry Patients",
                 target,
-                keccak256(
-                    abi.encode(kind, WORDS, patientKey, keccak256(guardian), validUntil, guardianNonce, deadline)
-                )
+                keccak256(abi.encode(kind, WORDS, patientKey, keccak256(guardian), validUntil, guardianNonce, deadline))
             );
     }
 
-    function consent(
-        address target,
-        IConsentRegistry.Terms memory t,
-        uint48 deadline
-    ) internal view returns (bytes32) {
+    function consent(address target, IConsentRegistry.Terms memory t, uint48 deadline) internal view returns (bytes32) {
         bytes32 kind = keccak256(
             "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline)"
         );

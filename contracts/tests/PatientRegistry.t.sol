@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {IPatientRegistry} from "../src/IPatientRegistry.sol";
 import {PatientRegistry} from "../src/PatientRegistry.sol";
-import {Roles} from "../src/Roles.sol";
 import {Signatures} from "../src/Signatures.sol";
 import {Messages} from "./Messages.sol";
 import {StagedTest} from "./Stage.sol";
@@ -58,9 +57,7 @@ contract PatientClaimTest is StagedTest {
         patients.enrol(PATIENT, stranger, NOON + 1 days);
         bytes memory old = signed(CLAIM_KEY, digest);
         bytes memory own = signed(ANNA_KEY, digest);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPatientRegistry.SignatureInvalid.selector, abi.encodePacked(stranger))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.SignatureInvalid.selector, abi.encodePacked(stranger)));
         claimWith(controller, old, own);
         claimWith(controller, signed(STRANGER_KEY, digest), own);
         vm.prank(registrar);
@@ -165,11 +162,7 @@ contract ControllerMoveTest is StagedTest {
     }
 
     function accept(uint32 moveNonce) private view returns (bytes memory) {
-        return
-            signed(
-                BEN_KEY,
-                Messages.acceptance(address(patients), PATIENT, signerOf(BEN_KEY), moveNonce, FOREVER)
-            );
+        return signed(BEN_KEY, Messages.acceptance(address(patients), PATIENT, signerOf(BEN_KEY), moveNonce, FOREVER));
     }
 
     function finish(bytes memory signature) private {
@@ -223,9 +216,7 @@ contract ControllerMoveTest is StagedTest {
     function testFuzz_inv04_nobody_else_starts_or_vetoes(address caller) external {
         vm.assume(caller != anna && caller != registrar);
         vm.prank(caller);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPatientRegistry.NotRegistrarNorController.selector, caller, PATIENT)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.NotRegistrarNorController.selector, caller, PATIENT));
         patients.startMove(PATIENT, signerOf(BEN_KEY));
         start(registrar);
         vm.prank(caller);
@@ -343,25 +334,11 @@ contract GuardianTest is StagedTest {
     function test_inv03_guardian_change_works_once() external {
         bytes32 digest = Messages.guardianChange(address(patients), PATIENT, signerOf(BEN_KEY), FOREVER, 0, FOREVER);
         bytes memory signature = signed(ANNA_KEY, digest);
-        patients.setGuardianBySignature(
-            PATIENT,
-            signerOf(BEN_KEY),
-            FOREVER,
-            signature,
-            FOREVER,
-            Messages.WORDS
-        );
+        patients.setGuardianBySignature(PATIENT, signerOf(BEN_KEY), FOREVER, signature, FOREVER, Messages.WORDS);
         vm.prank(anna);
         patients.setGuardian(PATIENT, "", 0);
         vm.expectPartialRevert(IPatientRegistry.SignatureInvalid.selector);
-        patients.setGuardianBySignature(
-            PATIENT,
-            signerOf(BEN_KEY),
-            FOREVER,
-            signature,
-            FOREVER,
-            Messages.WORDS
-        );
+        patients.setGuardianBySignature(PATIENT, signerOf(BEN_KEY), FOREVER, signature, FOREVER, Messages.WORDS);
         assertEq(patients.patient(PATIENT).guardianNonce, 2, "counts direct changes too");
     }
 
@@ -388,9 +365,7 @@ contract GuardianTest is StagedTest {
         vm.prank(anna);
         vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.NotClaimed.selector, OTHER_PATIENT));
         patients.setGuardian(OTHER_PATIENT, signerOf(BEN_KEY), FOREVER);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPatientRegistry.DeadlinePassed.selector, NOON - 1, uint256(NOON))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.DeadlinePassed.selector, NOON - 1, uint256(NOON)));
         patients.setGuardianBySignature(PATIENT, "", 0, "", NOON - 1, Messages.WORDS);
         vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.NotClaimed.selector, OTHER_PATIENT));
         patients.setGuardianBySignature(OTHER_PATIENT, "", 0, "", NOON, Messages.WORDS);

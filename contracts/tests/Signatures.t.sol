@@ -17,7 +17,11 @@ contract SignaturesTest is StagedTest {
         return Signatures.isValid(signer, digest, signature);
     }
 
-    function testFuzz_key_signature_is_good_and_others_are_not(uint256 key, uint256 other, bytes32 digest) external view {
+    function testFuzz_key_signature_is_good_and_others_are_not(
+        uint256 key,
+        uint256 other,
+        bytes32 digest
+    ) external view {
         key = bound(key, 1, CURVE_ORDER - 1);
         other = bound(other, 1, CURVE_ORDER - 1);
         vm.assume(key != other);
