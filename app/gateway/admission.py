@@ -1,0 +1,127 @@
+"""Whether this caller may have this study: resolve the patient, then decide on the chain's standing.
+
+INVARIANT: nothing is admitted but by a Permit on a subject that the archive itself named. What is remembered leads to a
+permit or to nothing: every denial follows exactly one fresh question to the archive, whether the study exists or not.
+"""
+
+import math
+from dataclasses import dataclass
+
+from app.core.dicomweb import Retrieve, Search
+from app.core.identifiers import BasisId, BlockRef, StudyKey, StudyUid, Subject, UnixTime
+from app.core.mirror import Standing
+from app.core.policy import AccessRequest, Permit, decide_standing
+from app.core.problem import ProblemError, problem
+from app.core.terms import Action
+from app.gateway.ports import Wiring
+from app.gateway.remembering import Remembered
+from app.gateway.resolution import Resolution
+from app.store.patients import EnrolledPatient
+from app.store.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A permit with what it was decided on. ``at_s``: Unix seconds of the decision, with microseconds."""
+
+    session: Session
+    patient: EnrolledPatient
+    study: StudyUid
+    request: AccessRequest
+    basis: BasisId
+    block: BlockRef
+    at_s: float
+
+    @property
+    def study_key(self) -> StudyKey:
+        return self.request.study
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One standing and one time for all decisions of a request."""
+
+    standing: Standing
+    at_s: float
+
+
+class Admission:
+    """Admits, and looks again while an answer runs."""
+
+    def __init__(self, wiring: Wiring, resolution: Resolution) -> None:
+        self._wiring = wiring
+        self._resolution = resolution
+        # A study's key never changes, so it is never too old.
+        self._study_keys: Remembered[tuple[bytes, StudyUid], StudyKey] = Remembered(
+            wiring.limits.remembered_study_keys, math.inf
+        )
+
+    def moment(self) -> Moment:
+        """Raises 503 ``chain-unavailable`` while the chain's state is not known. Never before the head's own time."""
+        standing = self._wiring.standing()
+        if standing is None:
+            raise ProblemError(problem("chain-unavailable"))
+        return Moment(standing, max(self._wiring.clock(), float(standing.timestamp)))
+
+    def decide(
+        self, session: Session, action: Action, subject: Subject, study: StudyUid, moment: Moment
+    ) -> Admitted | None:
+        """The decision for one study of a patient that the archive named. None: denied, whatever the reason."""
+        patient = self._wiring.patients.by_subject(subject)
+        if patient is None:
+            return None
+        request = AccessRequest(session.actor, patient.key, self._study_key(patient, study), action, session.purpose)
+        verdict = decide_standing(moment.standing, request, UnixTime(int(moment.at_s)), self._wiring.revoked_here())
+        if not isinstance(verdict, Permit):
+            return None
+        return Admitted(session, patient, study, request, verdict.basis, moment.standing.block, moment.at_s)
+
+    async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
+        """Admit to the study that the target's path names, and see that series and instance belong to it.
+
+        Raises ProblemError: 404 ``not-found`` for whatever may not be seen or is not there, 503 ``chain-unavailable``.
+        """
+        study = target.study
+        if study is None:
+            raise ValueError("only a path with a study can be admitted")
+        self.moment()
+        admitted = None
+        remembered = self._resolution.remembered_subject(study)
+        if remembered is not None:
+            admitted = self.decide(session, action, remembered, study, self.moment())
+        if admitted is None:
+            subject = await self._resolution.subject_of(study)
+            moment = self.moment()
+            admitted = self.decide(session, action, subject, study, moment) if subject is not None else None
+        if admitted is None or not await self._belongs(study, target):
+            raise ProblemError(problem("not-found"))
+        return admitted
+
+    def still(self, admitted: Admitted) -> bool:
+        """Whether what was admitted would be admitted now: by any basis, at this standing and time, session included."""
+        wiring = self._wiring
+        standing = wiring.standing()
+        if standing is None:
+            return False
+        now = UnixTime(int(max(wiring.clock(), standing.timestamp)))
+        if now >= admitted.session.expires_at or wiring.patients.by_key(admitted.patient.key) is None:
+            return False
+        verdict = decide_standing(standing, admitted.request, now, wiring.revoked_here())
+        return isinstance(verdict, Permit)
+
+    async def _belongs(self, study: StudyUid, target: Retrieve | Search) -> bool:
+        series = target.series
+        if series is None:
+            return True
+        instance = target.instance if isinstance(target, Retrieve) else None
+        return self._resolution.is_remembered_member(study, series, instance) or await self._resolution.is_member(
+            study, series, instance
+        )
+
+    def _study_key(self, patient: EnrolledPatient, study: StudyUid) -> StudyKey:
+        key = (patient.salt, study)
+        known = self._study_keys.get(key, 0.0)
+        if known is None:
+            known = self._wiring.study_key_of(patient.salt, study)
+            self._study_keys.learn(key, known, 0.0)
+        return known

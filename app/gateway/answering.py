@@ -1,0 +1,95 @@
+"""One answer on its way out: its headers, what of its body was sent, and whether it was sent whole."""
+
+import asyncio
+from typing import Any
+
+from starlette.types import Receive, Send
+
+from app.core.identifiers import AccessRecordId
+from app.core.problem import MEDIA_TYPE, Problem
+from app.store.journal import Outcome
+
+# Every answer may hold something of a patient, the refusals included: that there is nothing is news too.
+_GUARDING = (
+    (b"cache-control", b"private, no-store"),
+    (b"vary", b"Authorization"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class ReaderGoneError(Exception):
+    """The client closed the connection; there is nobody to answer."""
+
+
+class Answer:
+    """Sends one answer over ASGI. An answer that was begun and not finished is cut by the server, unterminated (P10).
+
+    ``recorded``: the access records that this answer stands on. ``head_only``: it has no body (HEAD).
+    """
+
+    __slots__ = ("_gone", "_receive", "_send", "body_bytes", "complete", "head_only", "recorded", "status")
+
+    def __init__(self, receive: Receive, send: Send, *, head_only: bool = False) -> None:
+        self.head_only = head_only
+        self.recorded: list[AccessRecordId] = []
+        self._receive = receive
+        self._send = send
+        self._gone: asyncio.Task[None] | None = None
+        self.status = 0
+        self.body_bytes = 0
+        self.complete = False
+
+    @property
+    def started(self) -> bool:
+        return self.status != 0
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.status, self.body_bytes, self.complete)
+
+    async def start(self, status: int, length: int | None, *headers: tuple[bytes, bytes]) -> None:
+        """The head. What is disclosed names its access records."""
+        sent = [*_GUARDING, *headers]
+        if length is not None:
+            sent.append((b"content-length", b"%d" % length))
+        if self.recorded and status < 300:
+            sent.append((b"access-record-id", ", ".join([record_id.hex() for record_id in self.recorded]).encode()))
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+
+    async def finish(self, body: bytes = b"") -> None:
+        """The last piece of the body."""
+        await self._send({"type": "http.response.body", "body": body})
+        self.body_bytes += len(body)
+        self.complete = self._gone is None or not self._gone.done()
+
+    async def piece(self, body: bytes) -> None:
+        """A piece with more to come; returns when the connection can take more. Raises ReaderGoneError."""
+        if self._gone is None:
+            # Some servers swallow what is sent to a client that left. Watching costs a task, so only long answers do.
+            self._gone = asyncio.create_task(self._watch())
+        elif self._gone.done():
+            raise ReaderGoneError
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self.body_bytes += len(body)
+
+    async def whole(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """A small answer at once."""
+        await self.start(status, len(body), *headers)
+        await self.finish(b"" if self.head_only else body)
+
+    async def problem(self, problem: Problem) -> None:
+        """A refusal, in its own words."""
+        more = [(name.lower().encode(), value.encode()) for name, value in problem.headers]
+        await self.whole(problem.status, problem.body(), (b"content-type", MEDIA_TYPE.encode()), *more)
+
+    def close(self) -> None:
+        """Stop watching. Never raises."""
+        if self._gone is not None:
+            self._gone.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            message: dict[str, Any] = dict(await self._receive())
+            if message["type"] == "http.disconnect":
+                return

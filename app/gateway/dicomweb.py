@@ -1,0 +1,127 @@
+"""The DICOMweb data path: a plain ASGI application mounted at /dicom-web.
+
+authenticate → parse → negotiate → resolve → decide → record → stream or filter. Whatever happens on the way is answered
+in one place, and every record gets its outcome.
+"""
+
+import logging
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from app.core.credentials import token_of
+from app.core.dicomjson import DatasetInvalidError
+from app.core.dicomweb import Search
+from app.core.dicomweb_grammar import parse
+from app.core.negotiation import negotiate
+from app.core.problem import Problem, ProblemError, problem
+from app.gateway.admission import Admission
+from app.gateway.answering import Answer, ReaderGoneError
+from app.gateway.denial import Denials
+from app.gateway.front import MOUNT
+from app.gateway.ports import Alarm, Wiring
+from app.gateway.recording import Recorder
+from app.gateway.resolution import Resolution
+from app.gateway.retrieval import CutError, Retrieval
+from app.gateway.searching import Searching
+from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
+from app.store.engine import StoreUnavailableError
+from app.store.journal import JournalUnavailableError
+from app.store.sessions import Session
+
+_LOG = logging.getLogger(__name__)
+_ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+
+
+class Dicomweb:
+    """The application. One per event loop."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._denials = Denials(wiring.monotonic, wiring.limits.denial_step_s)
+        resolution = Resolution(wiring.origin, wiring.monotonic, wiring.limits)
+        admission = Admission(wiring, resolution)
+        recorder = Recorder(wiring)
+        self._retrieval = Retrieval(wiring, admission, resolution, recorder)
+        self._searching = Searching(wiring, admission, resolution, recorder)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Never raises but for cancellation."""
+        began_s = self._wiring.monotonic()
+        answer = Answer(receive, send, head_only=scope["method"] == "HEAD")
+        try:
+            try:
+                await self._serve(scope, answer)
+            except Exception as error:  # noqa: BLE001 - the one place that answers whatever went wrong
+                await self._refuse(error, answer, began_s)
+        finally:
+            answer.close()
+            for record_id in answer.recorded:
+                self._wiring.journal.outcome(record_id, answer.outcome)
+
+    async def _serve(self, scope: Scope, answer: Answer) -> None:
+        method: str = scope["method"]
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        raw_path: bytes = scope["raw_path"]
+        session = None if method == "OPTIONS" else await self._session(headers)
+        asked = parse(method, raw_path[len(MOUNT) :], scope["query_string"])
+        if isinstance(asked, Problem):
+            raise ProblemError(asked)
+        if session is None:
+            await answer.start(204, None, _ALLOW)
+            await answer.finish()
+            return
+        chosen = negotiate(asked, [value for name, value in headers if name == b"accept"])
+        if isinstance(chosen, Problem):
+            raise ProblemError(chosen)
+        if isinstance(asked, Search):
+            await self._searching.answer(method, session, asked, chosen.media_type, answer)
+        else:
+            await self._retrieval.answer(method, session, asked, chosen, answer)
+
+    async def _session(self, headers: list[tuple[bytes, bytes]]) -> Session:
+        token = token_of(headers)
+        if isinstance(token, Problem):
+            raise ProblemError(token)
+        session = self._wiring.sessions.hot(token) or await self._wiring.sessions.find(token)
+        if session is None:
+            raise ProblemError(problem("unauthenticated"))
+        return session
+
+    async def _refuse(self, error: Exception, answer: Answer, began_s: float) -> None:
+        if isinstance(error, JournalUnavailableError):
+            answer.recorded.clear()  # what was not written has no outcome
+        if isinstance(error, OriginInvalidError | DatasetInvalidError):
+            self._wiring.alarm(Alarm.UPSTREAM_INVALID)
+        refusal = _problem_of(error)
+        if refusal.name == "internal":
+            # The text of an exception may hold what the request or a data set said; its place in the code may not.
+            _LOG.error("unexpected %s at %s", type(error).__name__, _place(error))
+        if answer.started or isinstance(error, ReaderGoneError):
+            return  # not finishing makes the server cut the connection, so that nothing short looks whole (P10)
+        if refusal.name == "not-found":
+            await self._denials.wait(began_s)
+        await answer.problem(refusal)
+
+
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, ProblemError):
+        return error.problem
+    if isinstance(error, JournalUnavailableError | StoreUnavailableError):
+        return problem("log-unavailable")
+    if isinstance(error, OriginTimeoutError):
+        return problem("upstream-timeout")
+    if isinstance(error, OriginUnavailableError):
+        return problem("upstream-unavailable")
+    if isinstance(error, CutError):
+        return problem("not-found")
+    if isinstance(error, OriginInvalidError | DatasetInvalidError):
+        return problem("upstream-invalid")
+    return problem("internal")
+
+
+def _place(error: Exception) -> str:
+    trace: Any = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "nowhere"

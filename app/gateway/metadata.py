@@ -1,0 +1,52 @@
+"""Metadata (PS3.18 §10.4.1.1.2): read whole within a bound, checked data set by data set, its links made ours."""
+
+import asyncio
+import json
+
+from app.core.dicomjson import DicomJson, check_uids, identity, read_datasets, rewrite_links
+from app.core.dicomweb import Retrieve
+from app.core.identifiers import InstanceUid, SeriesUid, Subject
+from app.gateway.ports import Alarm, Wiring
+from app.gateway.resolution import Resolution, text_of
+from app.pacs.bodies import read_all
+from app.pacs.origin import OriginBody, OriginInvalidError
+
+_SERIES_UID = "0020000E"
+_INSTANCE_UID = "00080018"
+# Data sets handled before others get their turn.
+_AT_A_TIME = 50
+
+
+class Metadata:
+    """Turns the archive's metadata into ours."""
+
+    def __init__(self, wiring: Wiring, resolution: Resolution) -> None:
+        self._wiring = wiring
+        self._resolution = resolution
+
+    async def read(self, asked: Retrieve, subject: Subject, body: OriginBody) -> bytes:
+        """The JSON to answer with. Raises OriginInvalidError and DatasetInvalidError for what may not pass.
+
+        Every data set must name what was asked for, and the patient that the decision was made on.
+        """
+        datasets = read_datasets(await read_all(body, self._wiring.limits.metadata_bytes))
+        shown: list[str] = []
+        for number, dataset in enumerate(datasets):
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                await asyncio.sleep(0)
+            check_uids(dataset, asked.study, asked.series, asked.instance)
+            if identity(dataset) != subject:
+                self._wiring.alarm(Alarm.WRONG_PATIENT)
+                raise OriginInvalidError("metadata of another patient")
+            self._learn(asked, dataset)
+            rewritten = rewrite_links(dataset, self._wiring.public_url)
+            shown.append(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")))
+        return f"[{','.join(shown)}]".encode("utf-8", "surrogatepass") if shown else b""
+
+    def _learn(self, asked: Retrieve, dataset: DicomJson) -> None:
+        """Viewers read the metadata of a series and then ask for its instances one by one."""
+        series, instance = text_of(dataset, _SERIES_UID), text_of(dataset, _INSTANCE_UID)
+        if series is not None:
+            self._resolution.learn_member(asked.study, SeriesUid(series), None)
+            if instance is not None:
+                self._resolution.learn_member(asked.study, SeriesUid(series), InstanceUid(instance))

@@ -1,0 +1,90 @@
+"""What the data path needs from the rest of the house, as narrow as it uses it. The composition root hands these over."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from app.core.identifiers import AccessRecordId, ConsentId, PatientKey, StudyKey, StudyUid, Subject
+from app.core.mirror import Standing
+from app.pacs.origin import Origin
+from app.store.journal import JournalEntry, Outcome
+from app.store.patients import EnrolledPatient
+from app.store.sessions import Session
+
+
+class SessionsPort(Protocol):
+    """``hot`` answers from memory or not at all; ``find`` asks the database where it must (StoreUnavailableError)."""
+
+    def hot(self, token: str) -> Session | None: ...
+    async def find(self, token: str) -> Session | None: ...
+
+
+class PatientsPort(Protocol):
+    """In memory; None for whoever is not enrolled, or erased."""
+
+    def by_subject(self, subject: Subject) -> EnrolledPatient | None: ...
+    def by_key(self, key: PatientKey) -> EnrolledPatient | None: ...
+
+
+class JournalPort(Protocol):
+    """``append`` returns once all entries are committed and synced; it raises JournalUnavailableError."""
+
+    def append(self, entries: Sequence[JournalEntry]) -> Awaitable[None]: ...
+    def outcome(self, record_id: AccessRecordId, outcome: Outcome) -> None: ...
+
+
+class Alarm(Enum):
+    """What an operator must hear of. The alarm names the kind and nothing of the input."""
+
+    WRONG_PATIENT = "wrong-patient"
+    WRONG_RESOURCE = "wrong-resource"
+    UPSTREAM_INVALID = "upstream-invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLimits:
+    """Bounds of the data path.
+
+    ``resolution_ttl_s``: how long the archive's word on whose a study is, and what belongs to it, is believed.
+    ``search_patients``: patients that one search may ask for; ``search_rows``: rows it may consider; ``page_rows``: rows
+    of one answer. ``denial_step_s``: a 404 is answered at a multiple of this, so that its time says nothing.
+    """
+
+    resolution_ttl_s: float = 30.0
+    remembered_studies: int = 65_536
+    remembered_members: int = 262_144
+    remembered_study_keys: int = 65_536
+    metadata_bytes: int = 64 * 1024 * 1024
+    search_patients: int = 2_000
+    search_concurrency: int = 8
+    search_rows: int = 50_000
+    page_rows: int = 5_000
+    denial_step_s: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Everything the data path is made of.
+
+    ``standing``: None while the chain's state is not known well enough. ``revoked_here``: consents whose signed
+    revocation was handed to this gateway. ``study_key_of``: (the patient's salt, StudyInstanceUID) → the key on the
+    chain. ``public_url``: the gateway's DICOMweb root as clients reach it, without a slash at the end. ``clock``: Unix
+    seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record.
+    """
+
+    origin: Origin
+    sessions: SessionsPort
+    patients: PatientsPort
+    journal: JournalPort
+    standing: Callable[[], Standing | None]
+    revoked_here: Callable[[], AbstractSet[tuple[PatientKey, ConsentId]]]
+    study_key_of: Callable[[bytes, StudyUid], StudyKey]
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    alarm: Callable[[Alarm], None]
+    public_url: str
+    gateway_id: str
+    limits: GatewayLimits = field(default_factory=GatewayLimits)

@@ -1,0 +1,96 @@
+"""Whose a study is, and whether a series and an instance belong to it: the archive's word, remembered for a short while.
+
+What is remembered only ever speeds up a permit; whoever is about to be denied is looked up afresh (`admission`), so
+that a forbidden study and one that does not exist cost the same.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from app.core.dicomweb import Level, Matching, Search
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.gateway.ports import GatewayLimits
+from app.gateway.remembering import Remembered
+from app.pacs.origin import DicomJson, Origin
+
+_STUDY_UID = "0020000D"
+_SERIES_UID = "0020000E"
+_INSTANCE_UID = "00080018"
+
+Member = tuple[StudyUid, SeriesUid, InstanceUid | None]
+
+
+class Resolution:
+    """Asks the archive, and remembers. Belongs to one event loop."""
+
+    def __init__(self, origin: Origin, monotonic: Callable[[], float], limits: GatewayLimits) -> None:
+        self._origin = origin
+        self._monotonic = monotonic
+        self._subjects: Remembered[StudyUid, Subject] = Remembered(limits.remembered_studies, limits.resolution_ttl_s)
+        self._members: Remembered[Member, bool] = Remembered(limits.remembered_members, limits.resolution_ttl_s)
+        self._asking: dict[StudyUid, asyncio.Task[Subject | None]] = {}
+
+    def remembered_subject(self, study: StudyUid) -> Subject | None:
+        return self._subjects.get(study, self._monotonic())
+
+    async def subject_of(self, study: StudyUid) -> Subject | None:
+        """The one patient of the study, asked afresh; None where there is none, or not exactly one with an identity.
+
+        Raises what the origin raises. Those who ask for one study at the same time share the question.
+        """
+        asking = self._asking.get(study)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(study))
+            self._asking[study] = asking
+            asking.add_done_callback(lambda done: self._asked(study, done))
+        return await asyncio.shield(asking)
+
+    def is_remembered_member(self, study: StudyUid, series: SeriesUid, instance: InstanceUid | None) -> bool:
+        return self._members.get((study, series, instance), self._monotonic()) is not None
+
+    async def is_member(self, study: StudyUid, series: SeriesUid, instance: InstanceUid | None) -> bool:
+        """Whether the archive holds this series (and instance) in this study, asked afresh."""
+        if instance is None:
+            uid, level, of_series = (_SERIES_UID, str(series)), Level.SERIES, None
+        else:
+            uid, level, of_series = (_INSTANCE_UID, str(instance)), Level.INSTANCE, series
+        matching = (Matching((uid[0],), uid[1]),)
+        rows = await self._origin.search(Search(level, study=study, series=of_series, matching=matching))
+        found = any(
+            text_of(row, _STUDY_UID) == study
+            and text_of(row, _SERIES_UID) == series
+            and (instance is None or text_of(row, _INSTANCE_UID) == instance)
+            for row in rows
+        )
+        if found:
+            self.learn_member(study, series, instance)
+        return found
+
+    def learn_member(self, study: StudyUid, series: SeriesUid, instance: InstanceUid | None) -> None:
+        """What the archive has just said of its own accord."""
+        self._members.learn((study, series, instance), True, self._monotonic())
+
+    async def _ask(self, study: StudyUid) -> Subject | None:
+        asked_at = self._monotonic()
+        found = (await self._origin.subjects_of(study)).subjects
+        subject = next(iter(found)) if len(found) == 1 else None
+        if subject is None or not subject.patient_id.strip():
+            self._subjects.forget(study)
+            return None
+        self._subjects.learn(study, subject, asked_at)
+        return subject
+
+    def _asked(self, study: StudyUid, done: "asyncio.Task[Subject | None]") -> None:
+        del self._asking[study]
+        if not done.cancelled():
+            done.exception()  # those who asked have it; nobody may be left to, when they all went away
+
+
+def text_of(dataset: DicomJson, tag: str) -> str | None:
+    """The one string value of an element, as it stands; None where it is missing, several or no string."""
+    element = dataset.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
+        return values[0]
+    return None
+

@@ -1,0 +1,221 @@
+"""An archive in memory that ignores every filter, as real ones do with what they do not know, and counts what it is asked."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import ExplicitVRLittleEndian
+
+from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.pacs.origin import DicomJson, OriginAnswer, StudySubjects
+
+URL = "http://archive.internal:8042/dicom-web"
+BOUNDARY = "archive-boundary"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One instance. ``canary`` is in its attributes and its pixels."""
+
+    subject: Subject
+    study: StudyUid
+    series: SeriesUid
+    instance: InstanceUid
+    canary: str
+    date: str = "20260101"
+    number: int = 1
+
+    @property
+    def url(self) -> str:
+        return f"{URL}/studies/{self.study}/series/{self.series}/instances/{self.instance}"
+
+    def metadata(self) -> DicomJson:
+        row = self.row(Level.INSTANCE)
+        row["00080090"] = {"vr": "PN"}
+        row["00204000"] = {"vr": "LT", "Value": [self.canary]}
+        row["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{self.url}/bulk/7fe00010"}
+        row["00400275"] = {"vr": "SQ", "Value": [{"00420011": {"vr": "OB", "BulkDataURI": f"{self.url}/bulk/x"}}]}
+        return row
+
+    def row(self, level: Level) -> DicomJson:
+        row: DicomJson = {
+            "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+            "00080020": {"vr": "DA", "Value": [self.date]} if self.date else {"vr": "DA"},
+            "00080061": {"vr": "CS", "Value": ["OT"]},
+            "00081190": {"vr": "UR", "Value": [f"{URL}/studies/{self.study}"]},
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": f"Name^{self.canary}"}]},
+            "0020000D": {"vr": "UI", "Value": [str(self.study)]},
+            "00100020": {"vr": "LO", "Value": [self.subject.patient_id]} if self.subject.patient_id else {"vr": "LO"},
+        }
+        if self.subject.issuer:
+            row["00100021"] = {"vr": "LO", "Value": [self.subject.issuer]}
+        if level >= Level.SERIES:
+            row["00080060"] = {"vr": "CS", "Value": ["OT"]}
+            row["0020000E"] = {"vr": "UI", "Value": [str(self.series)]}
+        if level >= Level.INSTANCE:
+            row["00080016"] = {"vr": "UI", "Value": [SECONDARY_CAPTURE]}
+            row["00080018"] = {"vr": "UI", "Value": [str(self.instance)]}
+            row["00200013"] = {"vr": "IS", "Value": [self.number]}
+        return row
+
+    def part10(self) -> bytes:
+        dataset = Dataset()
+        dataset.SOPClassUID = SECONDARY_CAPTURE
+        dataset.SOPInstanceUID = str(self.instance)
+        dataset.Modality = "OT"
+        dataset.PatientName = f"Name^{self.canary}"
+        dataset.PatientID = self.subject.patient_id
+        if self.subject.issuer:
+            dataset.IssuerOfPatientID = self.subject.issuer
+        dataset.StudyInstanceUID = str(self.study)
+        dataset.SeriesInstanceUID = str(self.series)
+        dataset.Rows = dataset.Columns = 8
+        dataset.BitsAllocated = dataset.BitsStored = 8
+        dataset.HighBit = 7
+        dataset.PixelRepresentation = 0
+        dataset.SamplesPerPixel = 1
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.PixelData = self.pixels()
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
+        meta.MediaStorageSOPInstanceUID = str(self.instance)
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta = meta
+        buffer = BytesIO()
+        dcmwrite(buffer, dataset, enforce_file_format=True)
+        return buffer.getvalue()
+
+    def pixels(self) -> bytes:
+        return self.canary.encode().ljust(64, b".")[:64]
+
+
+def multipart(parts: list[tuple[str, str, bytes]]) -> bytes:
+    """The archive's body: (media type, location, content) of each part."""
+    lines = []
+    for media_type, location, content in parts:
+        lines.append(
+            f"--{BOUNDARY}\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n"
+            f"Content-Location: {location}\r\n\r\n".encode() + content + b"\r\n"
+        )
+    return b"".join(lines) + f"--{BOUNDARY}--\r\n".encode()
+
+
+@dataclass
+class Body:
+    """A body in pieces. ``before`` is awaited before each piece; ``error`` is raised where the end should be."""
+
+    pieces: list[bytes]
+    error: Exception | None = None
+    before: Callable[[int], Any] | None = None
+    closed: int = 0
+    given: int = 0
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        if self.before is not None:
+            waited = self.before(self.given)
+            if waited is not None:
+                await waited
+        if self.given < len(self.pieces):
+            self.given += 1
+            return self.pieces[self.given - 1]
+        if self.error is not None:
+            raise self.error
+        return b""
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class MemoryOrigin:
+    """An Origin. ``calls`` lists what was asked; ``answer_with`` replaces the answer to the next retrievals."""
+
+    stored: list[Stored]
+    calls: list[str] = field(default_factory=list)
+    answer_with: Callable[[Retrieve, OriginAnswer], OriginAnswer] | None = None
+    fail_with: Exception | None = None
+    bodies: list[Any] = field(default_factory=list)
+    piece_bytes: int = 100
+
+    async def search(self, search: Search) -> list[DicomJson]:
+        self.calls.append(f"search {search.level.name} {search.study} {search.series}")
+        await self._may_fail()
+        rows: dict[tuple[Any, ...], DicomJson] = {}
+        for one in self.stored:
+            if search.study is not None and one.study != search.study:
+                continue
+            if search.series is not None and one.series != search.series:
+                continue
+            key = (one.subject, one.study, one.series, one.instance)[: 1 + search.level]
+            rows.setdefault(key, one.row(search.level))
+        return list(rows.values())
+
+    async def subjects_of(self, study: StudyUid) -> StudySubjects:
+        self.calls.append(f"subjects {study}")
+        await self._may_fail()
+        return StudySubjects(frozenset(one.subject for one in self.stored if one.study == study))
+
+    async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
+        self.calls.append(f"retrieve {retrieve.representation.value}")
+        await self._may_fail()
+        answer = self._answer(retrieve, accept)
+        if self.answer_with is not None:
+            answer = self.answer_with(retrieve, answer)
+        self.bodies.append(answer.body)
+        return answer
+
+    async def check(self) -> None:
+        await self._may_fail()
+
+    async def aclose(self) -> None:
+        return
+
+    async def _may_fail(self) -> None:
+        await asyncio.sleep(0)
+        if self.fail_with is not None:
+            raise self.fail_with
+
+    def found(self, retrieve: Retrieve) -> list[Stored]:
+        return [
+            one
+            for one in self.stored
+            if one.study == retrieve.study
+            and retrieve.series in {None, one.series}
+            and retrieve.instance in {None, one.instance}
+        ]
+
+    def _answer(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
+        found = self.found(retrieve)
+        if not found or any(frame > 1 for frame in retrieve.frames):
+            return OriginAnswer(404, "", None, Body([]))
+        match retrieve.representation:
+            case Representation.METADATA:
+                body = json.dumps([one.metadata() for one in found]).encode()
+                return self.whole("application/dicom+json", body)
+            case Representation.RENDERED | Representation.RENDERED_FRAMES:
+                return self.whole(accept, b"\xff\xd8\xff" + found[0].pixels())
+            case Representation.DICOM:
+                parts = [("application/dicom", one.url, one.part10()) for one in found]
+                return self.enveloped("application/dicom", parts)
+            case _:
+                parts = [("application/octet-stream", found[0].url + "/frames/1", found[0].pixels())]
+                return self.enveloped("application/octet-stream", parts)
+
+    def enveloped(self, media_type: str, parts: list[tuple[str, str, bytes]]) -> OriginAnswer:
+        content_type = f'multipart/related; type="{media_type}"; boundary={BOUNDARY}'
+        return OriginAnswer(200, content_type, None, self.in_pieces(multipart(parts)))
+
+    def whole(self, content_type: str, body: bytes) -> OriginAnswer:
+        return OriginAnswer(200, content_type, len(body), self.in_pieces(body))
+
+    def in_pieces(self, body: bytes) -> Body:
+        step = self.piece_bytes
+        return Body([body[at : at + step] for at in range(0, len(body), step)])

@@ -1,0 +1,273 @@
+"""A gateway over a given archive, with the real session store, patients and journal on SQLite, and a chain made of events."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.core.basis import person, role_id
+from app.core.consent import GENESIS, State
+from app.core.events import ConsentGranted, ConsentRevoked, Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.fold import fold
+from app.core.identifiers import (
+    Address,
+    BlockHash,
+    BlockRef,
+    ConsentId,
+    PatientKey,
+    Signer,
+    StudyUid,
+    Subject,
+    UnixTime,
+)
+from app.core.mirror import Standing
+from app.core.pseudonym import patient_key, study_key
+from app.core.record import AccessRecord, decode
+from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.gateway.dicomweb import Dicomweb
+from app.gateway.ports import Alarm, GatewayLimits, Wiring
+from app.pacs.origin import Origin
+from app.store.engine import Database, open_database
+from app.store.journal import Journal, JournalEntry, Outcome
+from app.store.migrate import upgrade
+from app.store.patients import EnrolledPatient, Patients
+from app.store.sessions import Sessions
+
+CHAIN_ID = 31337
+REGISTRY = Address(b"\x11" * 20)
+SITE_KEY = b"\x22" * 32
+PHYSICIAN = Address(b"\x33" * 20)
+STRANGER = Address(b"\x34" * 20)
+ALWAYS = Window(UnixTime(0), UnixTime(2**40))
+READ = Action.SEARCH | Action.VIEW | Action.RETRIEVE
+PUBLIC_URL = "https://gateway.example/dicom-web"
+
+
+@dataclass
+class Reply:
+    """What came back over ASGI. ``complete``: the application said that this was all."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+    complete: bool = False
+
+    def header(self, name: str) -> str | None:
+        found = [value.decode() for key, value in self.headers if key == name.encode()]
+        assert len(found) < 2
+        return found[0] if found else None
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        assert self.header("content-type") == "application/problem+json"
+        kind: str = self.json()["type"]
+        return kind.removeprefix("urn:consentry:problem:")
+
+    @property
+    def record_ids(self) -> list[str]:
+        listed = self.header("access-record-id")
+        return listed.split(", ") if listed else []
+
+
+@dataclass
+class NotedJournal:
+    """A journal that notes what it is given, and fails, waits or passes on as told."""
+
+    inner: Journal | None = None
+    error: Exception | None = None
+    gate: asyncio.Event | None = None
+    entries: list[JournalEntry] = field(default_factory=list)
+    outcomes: dict[bytes, Outcome] = field(default_factory=dict)
+    committed: int = 0
+
+    async def append(self, entries: Any) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        if self.inner is not None:
+            await self.inner.append(entries)
+        self.entries.extend(entries)
+        self.committed += 1
+
+    def outcome(self, record_id: Any, outcome: Outcome) -> None:
+        assert record_id not in self.outcomes
+        self.outcomes[record_id] = outcome
+        if self.inner is not None:
+            self.inner.outcome(record_id, outcome)
+
+    @property
+    def records(self) -> list[AccessRecord]:
+        return [decode(entry.body) for entry in self.entries]
+
+
+class World:
+    """Build it inside a running event loop, ``close`` it at the end."""
+
+    def __init__(self, folder: Path, origin: Origin, limits: GatewayLimits | None = None) -> None:
+        self.database: Database = open_database(f"sqlite:///{folder / 'gateway.sqlite'}")
+        upgrade(self.database)
+        self.origin = origin
+        self.sessions = Sessions(self.database)
+        self.patients = Patients(self.database)
+        inner = Journal(self.database)
+        inner.start()
+        self.journal = NotedJournal(inner)
+        self.state: State = GENESIS
+        self.final: State | None = None
+        self.known = True
+        self.revoked: frozenset[tuple[PatientKey, ConsentId]] = frozenset()
+        self.alarms: list[Alarm] = []
+        self.now: Callable[[], float] = time.time
+        self.monotonic: Callable[[], float] = time.monotonic
+        self._block = 1
+        self.dicomweb = Dicomweb(self.wiring(limits or GatewayLimits(denial_step_s=0)))
+        self.happens(RoleSet(role_id(Role.PHYSICIAN), PHYSICIAN, ALWAYS))
+        self.happens(RoleSet(role_id(Role.PHYSICIAN), STRANGER, ALWAYS))
+
+    def wiring(self, limits: GatewayLimits) -> Wiring:
+        return Wiring(
+            origin=self.origin,
+            sessions=self.sessions,
+            patients=self.patients,
+            journal=self.journal,
+            standing=self.standing,
+            revoked_here=lambda: self.revoked,
+            study_key_of=self.study_key,
+            clock=lambda: self.now(),
+            monotonic=lambda: self.monotonic(),
+            random_bytes=os.urandom,
+            alarm=self.alarms.append,
+            public_url=PUBLIC_URL,
+            gateway_id="test",
+            limits=limits,
+        )
+
+    def close(self) -> None:
+        assert self.journal.inner is not None
+        self.journal.inner.stop()
+        self.patients.close()
+        self.database.close()
+
+    # The chain
+
+    def standing(self) -> Standing | None:
+        if not self.known:
+            return None
+        block = BlockRef(self._block, BlockHash(self._block.to_bytes(32, "big")))
+        return Standing(self.final or self.state, self.state, block, UnixTime(1))
+
+    def happens(self, event: Event) -> None:
+        self.state = fold(self.state, event)
+        self._block += 1
+
+    def study_key(self, salt: bytes, study: StudyUid) -> Any:
+        return study_key(SITE_KEY, salt, study, CHAIN_ID, REGISTRY)
+
+    async def enrol(self, subject: Subject) -> EnrolledPatient:
+        salt = os.urandom(32)
+        key = patient_key(SITE_KEY, salt, subject, CHAIN_ID, REGISTRY)
+        controller = self.controller(key)
+        self.happens(PatientEnrolled(key, controller, UnixTime(2**40)))
+        self.happens(PatientClaimed(key, controller, Signer(controller)))
+        return await self.patients.enrol(subject, key, salt)
+
+    def controller(self, key: PatientKey) -> Address:
+        return Address(key[:20])
+
+    def grant(
+        self,
+        patient: EnrolledPatient,
+        actions: Action = READ,
+        *studies: StudyUid,
+        grantee: Address = PHYSICIAN,
+        effect: Effect = Effect.PERMIT,
+        purposes: int = 1 << Purpose.TREAT,
+        window: Window = ALWAYS,
+    ) -> ConsentId:
+        known = self.state.patient(patient.key)
+        assert known is not None
+        consent = ConsentId(os.urandom(32))
+        keys = tuple(sorted(self.study_key(patient.salt, study) for study in studies))
+        terms = Terms(
+            patient.key, person(grantee), effect, actions, purposes, window, keys, known.epoch, os.urandom(32)
+        )
+        self.happens(ConsentGranted(consent, terms, self.controller(patient.key), Capacity.CONTROLLER))
+        return consent
+
+    def revoke(self, patient: EnrolledPatient, consent: ConsentId) -> None:
+        known = self.state.patient(patient.key)
+        assert known is not None
+        grantor = self.controller(patient.key)
+        self.happens(ConsentRevoked(patient.key, consent, grantor, Capacity.CONTROLLER, known.epoch + 1))
+
+    # Asking
+
+    async def token(
+        self, actor: Address = PHYSICIAN, purpose: Purpose = Purpose.TREAT, expires_in_s: int = 3600
+    ) -> str:
+        token, _ = await self.sessions.create(actor, purpose, UnixTime(int(time.time()) + expires_in_s))
+        return token
+
+    async def ask(
+        self,
+        target: str,
+        token: str | None,
+        *headers: tuple[str, str],
+        method: str = "GET",
+        on_piece: Callable[[bytes], Any] | None = None,
+    ) -> Reply:
+        """One request straight into the application, below /dicom-web."""
+        given = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+        if token is not None:
+            given.append((b"authorization", b"Bearer " + token.encode()))
+        return await ask(self.dicomweb, target, given, method=method, on_piece=on_piece)
+
+
+async def ask(
+    app: Any,
+    target: str,
+    headers: list[tuple[bytes, bytes]],
+    *,
+    method: str = "GET",
+    on_piece: Callable[[bytes], Any] | None = None,
+) -> Reply:
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "raw_path": b"/dicom-web" + path.encode("latin-1"),
+        "path": "/dicom-web" + path,
+        "query_string": query.encode("latin-1"),
+        "headers": headers,
+    }
+    reply = Reply()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        assert not reply.complete
+        if message["type"] == "http.response.start":
+            assert not reply.status
+            reply.status = message["status"]
+            reply.headers = list(message["headers"])
+        else:
+            assert reply.status
+            body = message.get("body", b"")
+            reply.body += body
+            reply.complete = not message.get("more_body", False)
+            if on_piece is not None:
+                waited = on_piece(body)
+                if waited is not None:
+                    await waited
+
+    await app(scope, receive, send)
+    return reply
