@@ -85,6 +85,11 @@ class Patient:
             found.extend(grants.unpack(packed, self.key, grantee))
         return sorted(found, key=lambda consent: consent.ordinal)
 
+    def consents_for(self, actor: Address) -> list[Consent]:
+        """The live consents that name this person, whatever their windows, earliest granted first."""
+        grantee = person(actor)
+        return list(grants.unpack(self.live.get(grantee, b""), self.key, grantee))
+
     def consent(self, consent_id: ConsentId) -> Consent | Revoked | None:
         """The live consent, or that it is revoked, or None when the id was never used for this patient."""
         revoked = self.revoked.get(consent_id)

@@ -195,6 +195,28 @@ def encode_batch(accesses: Sequence[LoggedAccess]) -> bytes:
     return b"".join(parts)
 
 
+def decode_batch(batch: bytes) -> list[LoggedAccess]:
+    """The records of a batch, as AccessLog reads them. Raises RecordError for bytes that it would refuse."""
+    accesses: list[LoggedAccess] = []
+    offset = 0
+    while offset < len(batch):
+        start = offset + _GROUP.size
+        if start > len(batch):
+            raise RecordError("a batch cut short")
+        basis, accessor, patient, number, block_hash, count = _GROUP.unpack_from(batch, offset)
+        offset = start + 32 * count
+        if not count or offset > len(batch):
+            raise RecordError("a group that is empty or cut short")
+        block = BlockRef(number, BlockHash(block_hash))
+        accesses.extend(
+            LoggedAccess(BasisId(basis), Address(accessor), PatientKey(patient), block, Commitment(batch[at : at + 32]))
+            for at in range(start, offset, 32)
+        )
+    if not 1 <= len(accesses) <= MAX_BATCH:
+        raise RecordError("a batch has 1 to 500 records")
+    return accesses
+
+
 def _shared(access: LoggedAccess) -> tuple[bytes, bytes, bytes, int, bytes]:
     widths = (len(access.basis), len(access.accessor), len(access.patient), len(access.block.hash))
     if widths != (32, 20, 32, 32) or not 0 <= access.block.number < _UINT64_END:
