@@ -50,6 +50,8 @@ library Signatures {
 
     /// @dev Whether the account's own key made the signature: 65 bytes, low s, v of 27 or 28.
     function isByKey(address account, bytes32 digest, bytes calldata signature) internal pure returns (bool) {
+        // The third value only details a failure that the second one names.
+        // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(digest, signature);
         return failure == ECDSA.RecoverError.NoError && recovered == account;
     }
