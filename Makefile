@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench soak test-python test-core test-contracts \
-	check-lint check-format check-types check-imports check-contracts check-artefacts \
+	check-lint check-format check-types check-imports check-contracts check-artefacts check-slither \
 	lint format contracts gas lock clean run-environment develop-environment
 
 BIN := .venv/bin
@@ -41,7 +41,7 @@ test-contracts: develop-environment
 	@echo "--- contracts"
 	@$(NPM) test:sol
 
-check: check-lint check-format check-types check-imports check-contracts check-artefacts ## Every static check, the same as in CI
+check: check-lint check-format check-types check-imports check-contracts check-artefacts check-slither ## Every static check, the same as in CI
 
 check-lint: develop-environment
 	@echo "--- ruff"
@@ -63,10 +63,16 @@ check-contracts: develop-environment
 	@echo "--- solhint, prettier"
 	@$(NPM) lint:sol
 
+# From an empty cache, so that nothing is left over that Slither would read as well
 check-artefacts: develop-environment
 	@echo "--- the committed ABIs are those of the contracts"
-	@node_modules/.bin/hardhat build --no-tests >/dev/null
+	@node_modules/.bin/hardhat clean
+	@node_modules/.bin/hardhat build --no-tests --quiet
 	@$(BIN)/node contracts/tooling/export_abi.js --check
+
+check-slither: check-artefacts
+	@echo "--- slither"
+	@$(BIN)/slither . --fail-low
 
 bench: develop-environment ## Requests through Consentry beside the PACS asked directly, with ratios
 	@$(BIN)/python -m bench

@@ -256,7 +256,7 @@ def install_project() -> None:
 
 
 def install_node(*, develop: bool) -> None:
-    locked = digest(ROOT / "package.json", ROOT / "package-lock.json")
+    locked = digest(ROOT / "package-lock.json")
     if stamped(NODE_STAMP, f"{locked} develop") or (not develop and stamped(NODE_STAMP, f"{locked} run")):
         return
     what = "installing the npm packages" + (" for development" if develop else "")

@@ -24,7 +24,7 @@ NOT_IMPORTED = {
     "psycopg": "SQLAlchemy finds it by the database's address",
     "types-requests": "mypy finds it",
 }
-PROGRAMS = {"coverage", "import-linter", "mypy", "ruff", "uv", "pytest-asyncio", "flit-core"}
+PROGRAMS = {"coverage", "import-linter", "mypy", "ruff", "slither-analyzer", "uv", "pytest-asyncio", "flit-core"}
 
 
 def imported(folder: str) -> dict[str, str]:
