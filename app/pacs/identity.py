@@ -1,19 +1,12 @@
-"""Whose a data set is, as it says itself, and which study, series and instance it names."""
+"""Which study, series and instance a data set names."""
 
 from app.core.dicomweb import Level
-from app.core.identifiers import StudyUid, Subject
+from app.core.identifiers import StudyUid
 from app.pacs.origin import DicomJson, OriginInvalidError
 
 UID_TAGS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 # Characters that PS3.5 §6.2 calls padding.
 _PADDING = " \x00"
-
-
-def subject_of(dataset: DicomJson) -> Subject:
-    """PatientID and issuer. The id is "" where it is missing, blank or multi-valued: nobody's, so that everyone is
-    denied.
-    """
-    return Subject(_single(dataset, "00100020"), _single(dataset, "00100021"))
 
 
 def _single(dataset: DicomJson, tag: str) -> str:

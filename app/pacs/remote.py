@@ -7,12 +7,13 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
+from app.core.dicomjson import identity
 from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
 from app.core.identifiers import StudyUid, Subject
 from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.http_connection import HttpAnswer
-from app.pacs.identity import study_of, subject_of, uid_of
+from app.pacs.identity import study_of, uid_of
 from app.pacs.origin import (
     DicomJson,
     OriginAnswer,
@@ -76,11 +77,11 @@ class RemoteOrigin:
         patients.
         """
         rows = await self._study_rows(study)
-        subjects = {subject_of(row) for row in rows}
+        subjects = {identity(row) for row in rows}
         if len(rows) > 1 and len(subjects) == 1:
             subjects.add(Subject("", ""))  # the archive tells two patients apart and its answer does not
         if rows:
-            subjects.update(subject_of(row) for row in await self.search(Search(Level.INSTANCE, study=study)))
+            subjects.update(identity(row) for row in await self.search(Search(Level.INSTANCE, study=study)))
         return StudySubjects(frozenset(subjects))
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:

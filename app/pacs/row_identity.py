@@ -9,8 +9,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
+from app.core.dicomjson import identity
 from app.core.identifiers import StudyUid, Subject
-from app.pacs.identity import study_of, subject_of
+from app.pacs.identity import study_of
 from app.pacs.origin import DicomJson
 
 _CHARACTER_SET = "00080005"
@@ -54,7 +55,7 @@ class RowIdentities:
         """The row with the text that its files hold; without PatientID, so nobody's, where that cannot be told."""
         if not in_doubt(row):
             return row
-        key = study_of(row), subject_of(row)
+        key = study_of(row), identity(row)
         until, truth = self._known.get(key, (0.0, {}))
         if until <= self._clock():
             truth = await self._find(*key)
@@ -70,6 +71,6 @@ class RowIdentities:
         if await self._count_rows(study) != 1:
             return {}
         dataset = await self._any_instance(study)
-        if dataset is None or _shown(subject_of(dataset)) != shown:
+        if dataset is None or _shown(identity(dataset)) != shown:
             return {}
         return {tag: dataset[tag] for tag in _TEXT_TAGS if tag in dataset}

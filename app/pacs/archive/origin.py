@@ -1,0 +1,194 @@
+"""The origin server as a folder of DICOM files."""
+
+import asyncio
+import sqlite3
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from app.core.dicomweb import Representation, Retrieve, Search
+from app.core.identifiers import StudyUid, Subject
+from app.pacs.archive import index, searching
+from app.pacs.archive.bulkdata import bulk_value
+from app.pacs.archive.files import IndexedFile
+from app.pacs.archive.index import Refused, StoredInstance
+from app.pacs.archive.indexing import IndexReport, Progress, bring_up_to_date
+from app.pacs.archive.media import EXPLICIT_LE, OCTET_STREAM, Wanted, stored_type, wanted
+from app.pacs.archive.pixels import NoFrames, decoded_frames, stored_frames
+from app.pacs.archive.rendering import render
+from app.pacs.archive.streams import FileSlice, Part, PiecesBody, StreamedBody, multipart
+from app.pacs.archive.workers import Workers
+from app.pacs.bodies import BytesBody
+from app.pacs.origin import DicomJson, OriginAnswer, OriginInvalidError, OriginUnavailableError, StudySubjects
+
+_T = TypeVar("_T")
+_DICOM = "application/dicom"
+_DICOM_JSON = "application/dicom+json"
+_METADATA_BATCH = 32
+
+
+class ArchiveOrigin:
+    """An Origin over ``folder``, which is only read. ``index_path`` is a SQLite file of its own, outside the folder."""
+
+    def __init__(self, folder: Path, index_path: Path, workers: Workers | None = None) -> None:
+        self._folder = folder
+        self._index = index_path
+        self._workers = workers or Workers()
+        self._indexing = asyncio.Lock()
+
+    async def reindex(self, progress: Progress | None = None) -> IndexReport:
+        """Take in what is new or changed in the folder. Raises OriginUnavailableError when the folder or the index
+        cannot be used.
+        """
+        async with self._indexing:
+            try:
+                return await bring_up_to_date(self._folder, self._index, self._workers, progress)
+            except (OSError, sqlite3.Error) as error:
+                raise OriginUnavailableError(f"the archive cannot be indexed ({type(error).__name__})") from None
+
+    async def refused(self) -> list[Refused]:
+        """The DICOM files that could not be taken in, and why."""
+        return await self._ask(index.refused, self._index)
+
+    async def search(self, search: Search) -> list[DicomJson]:
+        """See Origin."""
+        return await self._ask(searching.find, self._index, search)
+
+    async def subjects_of(self, study: StudyUid) -> StudySubjects:
+        """See Origin."""
+        found = await self._ask(index.subjects_in, self._index, study)
+        return StudySubjects(frozenset(Subject(*pair) for pair in found))
+
+    async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
+        """See Origin."""
+        found = await self._ask(index.instances_of, self._index, retrieve.study, retrieve.series, retrieve.instance)
+        if not found:
+            return _refusal(404)
+        want = wanted(accept)
+        match retrieve.representation:
+            case Representation.DICOM:
+                answer = self._dicom(found, want)
+            case Representation.METADATA:
+                answer = self._metadata(found, want)
+            case Representation.FRAMES:
+                answer = await self._frames(found[0], retrieve, want)
+            case Representation.BULKDATA:
+                answer = await self._bulk_data(found[0], retrieve, want)
+            case Representation.RENDERED | Representation.RENDERED_FRAMES:
+                answer = await self._rendered(_representative(found), retrieve, want)
+        return answer
+
+    async def check(self) -> None:
+        """See Origin."""
+        await self._ask(index.counts, self._index)
+        if not await asyncio.to_thread(self._folder.is_dir):
+            raise OriginUnavailableError("the archive's folder is not there")
+
+    async def aclose(self) -> None:
+        """End the workers."""
+        await self._workers.aclose()
+
+    async def _ask(self, question: Callable[..., _T], *arguments: object) -> _T:
+        try:
+            return await asyncio.to_thread(question, *arguments)
+        except sqlite3.Error as error:
+            raise OriginUnavailableError(f"the archive's index cannot be read ({type(error).__name__})") from None
+
+    def _dicom(self, found: list[StoredInstance], want: Wanted) -> OriginAnswer:
+        if want.kind not in (_DICOM, "*/*"):
+            return _refusal(406)
+        files = [self._whole(instance) for instance in found]
+        if not want.multipart:
+            return _refusal(406) if len(files) != 1 else OriginAnswer(200, _DICOM, files[0].length, PiecesBody(files))
+        content_type, length, body = multipart([Part(_DICOM, file) for file in files], _DICOM)
+        return OriginAnswer(200, content_type, length, body)
+
+    def _metadata(self, found: list[StoredInstance], want: Wanted) -> OriginAnswer:
+        if want.multipart and want.kind != "*/*":
+            return _refusal(406)
+        if want.kind not in (_DICOM_JSON, "application/json", "*/*"):
+            return _refusal(406)
+        return OriginAnswer(200, _DICOM_JSON, None, StreamedBody(self._metadata_of(found)))
+
+    async def _metadata_of(self, found: list[StoredInstance]) -> AsyncIterator[bytes]:
+        names = [instance.stamp.path for instance in found]
+        opening = b"["
+        for start in range(0, len(names), _METADATA_BATCH):
+            batch = names[start : start + _METADATA_BATCH]
+            stored = await self._ask(index.metadata_of, self._index, batch)
+            if len(stored) != len(batch):
+                raise OriginUnavailableError("the archive changed while it was read")
+            for dataset in stored:
+                yield opening + zlib.decompress(dataset)
+                opening = b","
+        yield b"]"
+
+    async def _frames(self, instance: StoredInstance, retrieve: Retrieve, want: Wanted) -> OriginAnswer:
+        if not retrieve.frames or max(retrieve.frames) > instance.frames:
+            return _refusal(404)
+        file = self._file(instance)
+        decoded = want.kind == OCTET_STREAM and want.syntax in (None, EXPLICIT_LE)
+        if instance.pixels is not None and (decoded or want.syntax == "*"):
+            place = instance.pixels
+            offsets = [place.offset + (number - 1) * place.frame_bytes for number in retrieve.frames]
+            slices = [FileSlice(file, offset, place.frame_bytes) for offset in offsets]
+            return _framed(EXPLICIT_LE, slices, want)
+        found = await self._workers.run(decoded_frames if decoded else stored_frames, file, retrieve.frames)
+        if isinstance(found, NoFrames):
+            return _refusal(found.status)
+        if not decoded and want.syntax not in ("*", found.transfer_syntax):
+            default = want.syntax is None and want.kind == stored_type(found.transfer_syntax)
+            if not default:
+                return _refusal(406)
+        return _framed(found.transfer_syntax, found.data, want)
+
+    async def _rendered(self, instance: StoredInstance, retrieve: Retrieve, want: Wanted) -> OriginAnswer:
+        frames = retrieve.frames or (1,)
+        if want.kind not in ("image/png", "image/jpeg") or len(frames) != 1:
+            return _refusal(406)
+        frame = frames[0]
+        picture = await self._workers.run(render, self._file(instance), frame, want.kind, retrieve.query)
+        if isinstance(picture, NoFrames):
+            return _refusal(picture.status)
+        return OriginAnswer(200, want.kind, len(picture.data), BytesBody(picture.data))
+
+    async def _bulk_data(self, instance: StoredInstance, retrieve: Retrieve, want: Wanted) -> OriginAnswer:
+        if want.kind not in (OCTET_STREAM, "*/*"):
+            return _refusal(406)
+        found = await self._workers.run(bulk_value, self._file(instance), retrieve.bulk_path)
+        if isinstance(found, int):
+            return _refusal(found)
+        return _parts([Part(OCTET_STREAM, data) for data in found], OCTET_STREAM, want)
+
+    def _whole(self, instance: StoredInstance) -> FileSlice:
+        return FileSlice(self._file(instance), 0, instance.stamp.size)
+
+    def _file(self, instance: StoredInstance) -> IndexedFile:
+        return IndexedFile(self._folder / instance.stamp.path, instance.stamp)
+
+
+def _representative(found: list[StoredInstance]) -> StoredInstance:
+    """What stands for several instances: the middle one, in the order of their UIDs, of those that have frames."""
+    shown = [instance for instance in found if instance.frames] or found
+    return shown[len(shown) // 2]
+
+
+def _framed(transfer_syntax: str, frames: Sequence[bytes | FileSlice], want: Wanted) -> OriginAnswer:
+    kind = stored_type(transfer_syntax)
+    labelled = f"{kind}; transfer-syntax={transfer_syntax}"
+    return _parts([Part(labelled, frame) for frame in frames], kind, want)
+
+
+def _parts(parts: Sequence[Part], kind: str, want: Wanted) -> OriginAnswer:
+    if want.multipart:
+        return OriginAnswer(200, *multipart(parts, kind))
+    if len(parts) != 1:
+        return _refusal(406)
+    return OriginAnswer(200, parts[0].content_type, parts[0].length, PiecesBody([parts[0].data]))
+
+
+def _refusal(status: int) -> OriginAnswer:
+    if status == 502:
+        raise OriginInvalidError("a file of the archive is broken")
+    return OriginAnswer(status, "", None, BytesBody())
