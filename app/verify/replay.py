@@ -116,11 +116,11 @@ class _Replay:
         if head != self._batches.head:
             self._found(Finding(Flaw.HEAD))
         if self._exports is not None:
-            for finding in self._exports.rest(last.timestamp):
-                if finding is None:
+            for left in self._exports.rest(last.timestamp):
+                if left is None:
                     self._waiting += 1
                 else:
-                    self._found(finding)
+                    self._found(left)
             for finding in self._exports.findings:
                 self._found(finding)
 

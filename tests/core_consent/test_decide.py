@@ -1,0 +1,78 @@
+"""The policy against a slow second opinion, over random histories."""
+
+import random
+from collections.abc import Callable
+
+from app.core.basis import role_id
+from app.core.consent import GENESIS
+from app.core.fold import fold_all
+from app.core.identifiers import BlockHash, BlockRef, UnixTime
+from app.core.mirror import Standing
+from app.core.policy import Deny, DenyReason, Permit, decide, holds_role, permitting
+from app.core.terms import Capacity, Role
+from tests.core_consent.model import T0, Maker, permits
+
+
+def test_decide_agrees_with_the_rules_read_afresh(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
+    verdicts = {True: 0, False: 0}
+    for _ in range(run_size(12, 2_000)):
+        maker = Maker(rng)
+        events = maker.history(rng.randrange(70))
+        state = fold_all(GENESIS, events)
+        for request in maker.requests():
+            now = maker.time()
+            expected = permits(events, request, now)
+            bases = permitting(state, request, now)
+            verdict = decide(state, request, now)
+            if expected:
+                assert bases == expected
+                assert verdict == Permit(expected[0])
+            else:
+                assert isinstance(bases, Deny)
+                assert verdict == bases
+                assert (bases.reason is DenyReason.DENIED_BY_CONSENT) == (expected is None)
+            verdicts[isinstance(verdict, Permit)] += 1
+    assert min(verdicts.values()) > 100
+
+
+def test_patients_of_an_actor_are_those_it_may_ask_about(rng: random.Random) -> None:
+    asked = 0
+    for _ in range(30):
+        maker = Maker(rng)
+        events = maker.history(rng.randrange(80))
+        state = fold_all(GENESIS, events)
+        now = maker.time()
+        for request in maker.requests():
+            if isinstance(decide(state, request, now), Permit):
+                assert request.patient in state.patients_of(request.actor)
+                asked += 1
+        for person in maker.people:
+            for key in maker.patients:
+                patient = state.patient(key)
+                controls = patient is not None and patient.actor == person
+                guards = patient is not None and patient.guardian is not None and patient.guardian.actor == person
+                named = patient is not None and bool(patient.consents_for(person))
+                assert (key in state.patients_of(person)) == (controls or guards or named)
+                assert (key in state.patients_controlled_by(person)) == controls
+                if patient is not None:
+                    capacity = patient.capacity_of(person, now)
+                    assert (capacity is Capacity.CONTROLLER) == controls
+                    assert capacity is not Capacity.GUARDIAN or (guards and now < patient.guardian.until)
+    assert asked > 100
+
+
+def test_a_role_counts_in_both_states_and_inside_its_window(rng: random.Random) -> None:
+    maker = Maker(rng, people=3)
+    held = 0
+    for _ in range(60):
+        events = maker.history(30)
+        final = rng.randrange(len(events))
+        states = fold_all(GENESIS, events[:final]), fold_all(GENESIS, events)
+        standing = Standing(*states, BlockRef(1, BlockHash(bytes(32))), UnixTime(T0))
+        now = maker.time()
+        for person in maker.people:
+            windows = [state.role_window(role_id(Role.PHYSICIAN), person) for state in states]
+            expected = all(window is not None and window.start <= now < window.end for window in windows)
+            assert holds_role(standing, Role.PHYSICIAN, person, now) == expected
+            held += expected
+    assert held > 5
