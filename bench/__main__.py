@@ -99,14 +99,19 @@ def _run(case: Case, ways: list[Way], rounds: int, seconds: float) -> list[Measu
     taken: dict[str, list[tuple[Tally, float | None]]] = {way.name: [] for way in ways}
     for number in range(rounds):
         for way in ways:
-            print(f"\r{case.name}: round {number + 1} of {rounds}, {way.name:<24}", end="", file=sys.stderr, flush=True)
+            _say(f"{case.name}: round {number + 1} of {rounds}, {way.name}")
             taken[way.name].append(_measure(case, way, seconds))
-    print("\r" + " " * 78 + "\r", end="", file=sys.stderr, flush=True)
+    _say("")
     measured = [_median(case, name, results) for name, results in taken.items()]
     direct = measured[0].requests_per_s
     return [
         Measured(**{**asdict(one), "of_direct": one.requests_per_s / direct if direct else 0.0}) for one in measured
     ]
+
+
+def _say(words: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{words:<78}\r", end="", file=sys.stderr, flush=True)
 
 
 def _median(case: Case, way: str, results: list[tuple[Tally, float | None]]) -> Measured:

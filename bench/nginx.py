@@ -1,5 +1,7 @@
 """One nginx that plays three parts: the archive (files), a plain proxy before it, and the proxy of the usual design."""
 
+import getpass
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -55,7 +57,10 @@ def _configuration(folder: Path, ports: Ports, files: ArchiveFiles) -> str:
         f"location = {served.path} {{ types {{ }} default_type '{served.media_type}'; alias {served.file}; }}"
         for served in files.all
     )
+    # Started by root it would give its workers to a user who may not read our files.
+    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
     return f"""
+{user}
 worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;

@@ -1,10 +1,175 @@
-"""interim"""
-from app.core.dicomweb import Retrieve
+"""The archive's body on its way out: its envelope made ours, and every DICOM file in it told whose it is first.
+
+Nothing of a file is passed on before its own identity has been read and found to be what was asked for: a file of
+another patient would show a name in its first bytes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.core.dicomweb import Representation, Retrieve
 from app.core.identifiers import Subject
+from app.core.multipart import (
+    BodyEnd,
+    MultipartInvalidError,
+    MultipartReader,
+    PartEnd,
+    PartHead,
+    boundary_of,
+)
 from app.core.negotiation import Chosen
-from app.gateway.ports import Wiring
-from app.pacs.origin import OriginAnswer, OriginBody
+from app.core.part10 import Part10Identity, Part10InvalidError, Part10Scanner
+from app.core.part_writing import PartWriter, content_type_of
+from app.gateway.ports import Alarm, Wiring
+from app.pacs.origin import OriginAnswer, OriginBody, OriginInvalidError
+
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif"})
+_BOUNDARY_BYTES = 12
 
 
-async def passed(asked: Retrieve, chosen: Chosen, subject: Subject, opened: OriginAnswer, wiring: Wiring) -> tuple[str, int | None, OriginBody]:
-    return opened.content_type, opened.content_length, opened.body
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What to answer with. ``length`` None: not known before the end."""
+
+    content_type: str
+    length: int | None
+    body: OriginBody
+
+
+class FileCheck:
+    """Judges the files of one answer by what was asked for."""
+
+    def __init__(self, asked: Retrieve, subject: Subject, wiring: Wiring) -> None:
+        self._asked = asked
+        self._subject = subject
+        self._wiring = wiring
+        self._scanner: Part10Scanner | None = None
+        self._held: list[bytes] = []
+
+    def begin(self, before: bytes) -> None:
+        """A file begins; ``before`` is what stands before it in the answer."""
+        self._scanner = Part10Scanner()
+        self._held = [before] if before else []
+
+    def feed(self, data: memoryview) -> Iterator[bytes | memoryview]:
+        """What may be passed on now. Raises OriginInvalidError, Part10InvalidError."""
+        if self._scanner is None:
+            yield data
+            return
+        self._held.append(bytes(data))
+        identity = self._scanner.feed(data)
+        if identity is not None:
+            yield from self._known(identity)
+
+    def end(self) -> Iterator[bytes | memoryview]:
+        """The file has ended."""
+        if self._scanner is not None:
+            yield from self._known(self._scanner.close())
+
+    def _known(self, identity: Part10Identity) -> Iterator[bytes]:
+        asked = self._asked
+        if identity.subject != self._subject:
+            self._wiring.alarm(Alarm.WRONG_PATIENT)
+            raise OriginInvalidError("a file of another patient")
+        named = (identity.study, identity.series, identity.instance)
+        if any(uid is not None and uid != name for uid, name in zip(_uids(asked), named, strict=True)):
+            self._wiring.alarm(Alarm.WRONG_RESOURCE)
+            raise OriginInvalidError("a file that was not asked for")
+        self._scanner = None
+        held, self._held = self._held, []
+        yield from held
+
+
+def _uids(asked: Retrieve) -> tuple[str | None, str | None, str | None]:
+    return asked.study, asked.series, asked.instance
+
+
+class PartsBody:
+    """The answer's body, written anew from the archive's multipart body as it comes in. An OriginBody."""
+
+    def __init__(
+        self, source: OriginBody, boundary: bytes, writer: PartWriter | None, check: FileCheck | None
+    ) -> None:
+        """``writer`` None: the one part without its envelope. ``check`` None: what the parts hold is no DICOM file."""
+        self._source = source
+        self._reader = MultipartReader(boundary)
+        self._writer = writer
+        self._check = check
+        self.first: PartHead | None = None
+        self._ready: list[bytes | memoryview] = []
+
+    async def open(self) -> PartHead:
+        """Read up to the head of the first part. Raises OriginInvalidError where there is none."""
+        while self.first is None:
+            if not await self._take():
+                raise OriginInvalidError("a body without a part")
+        return self.first
+
+    async def read(self) -> bytes:
+        """See OriginBody."""
+        while not self._ready:
+            if not await self._take():
+                return b""
+        ready, self._ready = self._ready, []
+        return bytes(ready[0]) if len(ready) == 1 else b"".join(ready)
+
+    async def aclose(self) -> None:
+        """See OriginBody."""
+        await self._source.aclose()
+
+    async def _take(self) -> bool:
+        """Take the archive's next bytes; False at the proven end of its body."""
+        data = await self._source.read()
+        try:
+            if not data:
+                self._reader.close()
+                return False
+            self._ready.extend(self._written(data))
+        except MultipartInvalidError:
+            raise OriginInvalidError("a malformed multipart body") from None
+        except Part10InvalidError:
+            raise OriginInvalidError("a file that is not DICOM") from None
+        return True
+
+    def _written(self, data: bytes) -> Iterator[bytes | memoryview]:
+        for event in self._reader.feed(data):
+            if isinstance(event, memoryview):
+                yield from self._check.feed(event) if self._check else (event,)
+            elif isinstance(event, PartHead):
+                yield from self._begun(event)
+            elif isinstance(event, PartEnd):
+                yield from self._check.end() if self._check else ()
+            elif isinstance(event, BodyEnd) and self._writer is not None:
+                yield self._writer.end()
+
+    def _begun(self, part: PartHead) -> Iterator[bytes]:
+        if self.first is None:
+            self.first = part
+        elif self._writer is None:
+            raise MultipartInvalidError("more than one part")
+        before = self._writer.head(part) if self._writer is not None else b""
+        if self._check is not None:
+            self._check.begin(before)
+        elif before:
+            yield before
+
+
+async def passing(
+    asked: Retrieve, chosen: Chosen, subject: Subject, opened: OriginAnswer, wiring: Wiring
+) -> Passing:
+    """How the archive's answer is passed on. Raises OriginInvalidError and what reading the body raises."""
+    if asked.representation in {Representation.RENDERED, Representation.RENDERED_FRAMES}:
+        media_type = opened.content_type.partition(";")[0].strip().lower()
+        if media_type not in _IMAGES:
+            raise OriginInvalidError("a rendering that is no image")
+        return Passing(media_type, opened.content_length, opened.body)
+    boundary = boundary_of(opened.content_type.encode("latin-1", "replace"))
+    if boundary is None:
+        raise OriginInvalidError("an answer that is not multipart")
+    check = FileCheck(asked, subject, wiring) if asked.representation is Representation.DICOM else None
+    if chosen.multipart:
+        writer = PartWriter(wiring.random_bytes(_BOUNDARY_BYTES).hex(), chosen.media_type, wiring.public_url)
+        return Passing(writer.content_type, None, PartsBody(opened.body, boundary, writer, check))
+    body = PartsBody(opened.body, boundary, None, check)
+    media_type, syntax = content_type_of(await body.open(), chosen.media_type)
+    return Passing(f"{media_type}; transfer-syntax={syntax}" if syntax else media_type, None, body)

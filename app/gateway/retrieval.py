@@ -9,11 +9,11 @@ from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted
 from app.gateway.answering import Answer
 from app.gateway.metadata import Metadata
-from app.gateway.parts import passed
+from app.gateway.parts import Passing, passing
 from app.gateway.ports import Wiring
 from app.gateway.recording import Recorder, target_of
 from app.gateway.resolution import Resolution
-from app.pacs.origin import OriginAnswer, OriginBody
+from app.pacs.origin import OriginAnswer
 from app.store.sessions import Session
 
 _VIEWED = frozenset({Representation.RENDERED, Representation.RENDERED_FRAMES})
@@ -51,8 +51,8 @@ class Retrieval:
             if asked.representation is Representation.METADATA:
                 await self._answer_metadata(asked, chosen, admitted, opened, answer)
             else:
-                content_type, length, body = await passed(asked, chosen, admitted.patient.subject, opened, self._wiring)
-                await self._stream(admitted, content_type, length, body, answer)
+                passed = await passing(asked, chosen, admitted.patient.subject, opened, self._wiring)
+                await self._stream(admitted, passed, answer)
         finally:
             await opened.body.aclose()
 
@@ -65,16 +65,15 @@ class Retrieval:
         self._check_still(admitted)
         await answer.whole(200, body, (b"content-type", chosen.media_type.encode()))
 
-    async def _stream(
-        self, admitted: Admitted, content_type: str, length: int | None, body: OriginBody, answer: Answer
-    ) -> None:
+    async def _stream(self, admitted: Admitted, passed: Passing, answer: Answer) -> None:
         """Piece by piece, each only when the one before was taken, and only while the permit stands (P4, P18).
 
         The last piece waits until the archive has proven that it is the last (P10).
         """
+        body = passed.body
         piece = await body.read()
         self._check_still(admitted)
-        await answer.start(200, length, (b"content-type", content_type.encode("latin-1")))
+        await answer.start(200, passed.length, (b"content-type", passed.content_type.encode("latin-1")))
         if answer.head_only:
             await answer.finish()
             return

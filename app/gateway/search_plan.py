@@ -3,7 +3,7 @@
 Pure. What is asked depends on the caller's own consents and the search alone, never on what else the archive holds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from app.core.dicomweb import Level, Matching, Search
@@ -17,8 +17,9 @@ _STUDY_UID = "0020000D"
 _UIDS_PER_QUESTION = 50
 
 
-def plan(search: Search, subjects: Iterable[Subject]) -> list[Search]:
-    """The questions for a search whose path names no study. ``subjects``: the patients whose consents name the caller.
+def plan(search: Search, subjects: Callable[[], Iterable[Subject]]) -> list[Search]:
+    """The questions for a search whose path names no study. ``subjects`` gives the patients whose consents name the
+    caller, where they are needed.
 
     One question where the search names its studies itself, else one for each PatientID. The archive's paging is not
     used: what the caller may not see has to be taken out first.
@@ -28,7 +29,7 @@ def plan(search: Search, subjects: Iterable[Subject]) -> list[Search]:
         return [whole]
     others = tuple(key for key in search.matching if key.path != (_PATIENT_ID,))
     of_patient = [key for key in search.matching if key.path in {(_PATIENT_ID,), (_ISSUER,)}]
-    wanted = sorted({subject.patient_id for subject in subjects if matches(of_patient, _as_dataset(subject))})
+    wanted = sorted({subject.patient_id for subject in subjects() if matches(of_patient, _as_dataset(subject))})
     return [replace(whole, matching=(*others, Matching((_PATIENT_ID,), patient_id))) for patient_id in wanted]
 
 

@@ -74,7 +74,7 @@ class Searching:
             rows = self._decided(session, search, found, moment)
             rows = [row for row in rows if row.admitted.patient.key == admitted.patient.key]
         else:
-            found = await self._ask(plan(search, self._subjects(session, moment)))
+            found = await self._ask(plan(search, lambda: self._subjects(session, moment)))
             moment = self._admission.moment()
             rows = await self._of_one_patient(self._decided(session, search, found, moment))
         order = order_of(search.level)

@@ -41,7 +41,7 @@ class Stored:
         row["00080090"] = {"vr": "PN"}
         row["00204000"] = {"vr": "LT", "Value": [self.canary]}
         row["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{self.url}/bulk/7fe00010"}
-        row["00400275"] = {"vr": "SQ", "Value": [{"00420011": {"vr": "OB", "BulkDataURI": f"{self.url}/bulk/x"}}]}
+        row["00400275"] = {"vr": "SQ", "Value": [{"00420011": {"vr": "OB", "BulkDataURI": f"{self.url}/bulk/00420011"}}]}
         return row
 
     def row(self, level: Level) -> DicomJson:
