@@ -1,8 +1,8 @@
 """The identity in the first bytes of a DICOM file (PS3.10 §7), read while the file goes by and in bounds.
 
-The scanner looks at no more than it must: top-level elements in order, up to SeriesInstanceUID (0020,000E). What is long
-is counted and not kept; sequences of undefined length are walked, not built. Whatever breaks the format or a bound is
-Part10InvalidError: a file that cannot be told whose it is, is nobody's.
+The scanner looks at no more than it must: top-level elements in order, up to SeriesInstanceUID (0020,000E). What is
+long is counted and not kept; sequences of undefined length are walked, not built. Whatever breaks the format or a bound
+is Part10InvalidError: a file that cannot be told whose it is, is nobody's.
 """
 
 import zlib
@@ -216,8 +216,8 @@ class Part10Scanner:
         return True
 
     def _hurry(self, encoding: _Encoding) -> bool:
-        """Past the short elements that nobody needs, as _top would go, but in one loop: there are a hundred in a file."""
-        if not encoding.explicit or self._open or self._last < _END_OF_META:
+        """Past the short elements that nobody needs, as _top goes, but in one loop: a file has a hundred of them."""
+        if not encoding.explicit or self._open or self._skip or self._last < _END_OF_META:
             return True
         unpack, seen, at, last = encoding.head.unpack_from, self._bytes, self._at, self._last
         end = len(seen) - _HEAD_BYTES
