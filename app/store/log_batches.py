@@ -157,24 +157,24 @@ class LogBatches:
         return await self._database.writing(work)
 
     async def release(self, call_ids: Sequence[int]) -> None:
-        """Gives back the records of batches whose calls have failed for good, to be batched anew."""
+        """Gives back the records of batches whose calls have failed for good, to be batched anew.
+
+        Raises ConflictError when another process was first.
+        """
         now = int(self._clock())
 
         def work(transaction: Session) -> None:
             of_calls = col(ChainBatchRow.call_id).in_(call_ids)
-            ids = select(ChainBatchRow.batch_id).where(of_calls)
             connection = transaction.connection()
+            released = connection.execute(
+                update(ChainBatchRow).where(of_calls, col(ChainBatchRow.released_at).is_(None)).values(released_at=now)
+            )
+            if released.rowcount != len(call_ids):
+                raise ConflictError("another process has released a batch")
             connection.execute(
                 update(AccessRecordRow)
-                .where(col(AccessRecordRow.batch_id).in_(ids))
+                .where(col(AccessRecordRow.batch_id).in_(sa.select(col(ChainBatchRow.batch_id)).where(of_calls)))
                 .values(seq=None, batch_id=None)
-                .execution_options(synchronize_session=False)
-            )
-            connection.execute(
-                update(ChainBatchRow)
-                .where(of_calls, col(ChainBatchRow.released_at).is_(None))
-                .values(released_at=now)
-                .execution_options(synchronize_session=False)
             )
 
         await self._database.writing(work)

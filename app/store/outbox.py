@@ -13,7 +13,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import Address, BlockHash, BlockRef, TxHash, UnixTime
-from app.store.engine import Database
+from app.store.engine import ConflictError, Database
 from app.store.tables import OutboxCallRow, OutboxTxRow
 
 
@@ -191,10 +191,13 @@ class Outbox:
         return await self._database.reading(work)
 
     async def signed(self, call_id: int, attempt: Attempt) -> None:
-        """Stores a signed transaction of a call that is queued, or a replacement of one that is signed."""
+        """Stores a signed transaction: the first of a queued call, or a replacement with the nonce of a signed one."""
 
         def work(transaction: Session) -> None:
             row = transaction.get_one(OutboxCallRow, call_id, with_for_update=True)
+            replaces = row.state == CallState.SIGNED and row.account_nonce == attempt.account_nonce
+            if row.state != CallState.QUEUED and not replaces:
+                raise ConflictError("the call has been signed by another process")
             row.state, row.account_nonce, row.changed_at = CallState.SIGNED, attempt.account_nonce, self._now()
             transaction.add(
                 OutboxTxRow(
@@ -212,35 +215,49 @@ class Outbox:
 
     async def mined(self, call_id: int, tx_hash: TxHash, block: BlockRef) -> None:
         """One of the call's transactions is in this block and succeeded."""
-        await self._set(
-            [call_id], state=CallState.MINED, mined_number=block.number, mined_hash=block.hash, mined_tx=tx_hash
+        await self._move(
+            [call_id],
+            [CallState.SIGNED],
+            CallState.MINED,
+            mined_number=block.number,
+            mined_hash=block.hash,
+            mined_tx=tx_hash,
         )
 
     async def unmined(self, call_ids: Sequence[int]) -> None:
         """Their blocks are no longer on the chain: they are signed, and to be sent again."""
-        await self._set(call_ids, state=CallState.SIGNED, mined_number=None, mined_hash=None, mined_tx=None)
+        away = [CallState.MINED, CallState.FINAL]
+        await self._move(call_ids, away, CallState.SIGNED, mined_number=None, mined_hash=None, mined_tx=None)
 
     async def final(self, call_ids: Sequence[int]) -> None:
         """Their blocks are final."""
-        await self._set(call_ids, state=CallState.FINAL)
+        await self._move(call_ids, [CallState.MINED], CallState.FINAL)
 
     async def failed(self, call_id: int, error: str) -> None:
         """The call can never land. ``error`` is a short name, and no text of a node's."""
-        await self._set([call_id], state=CallState.FAILED, error=error)
+        await self._move([call_id], [CallState.QUEUED, CallState.SIGNED], CallState.FAILED, error=error)
 
     async def requeued(self, call_id: int) -> None:
         """Its nonce was used by something else: it is to be signed anew with another."""
-        await self._set([call_id], state=CallState.QUEUED, account_nonce=None)
+        await self._move([call_id], [CallState.SIGNED], CallState.QUEUED, account_nonce=None)
 
-    async def _set(self, call_ids: Sequence[int], **values: object) -> None:
+    async def _move(
+        self, call_ids: Sequence[int], before: Sequence[CallState], after: CallState, **values: object
+    ) -> None:
+        """All of them or none: what another process has moved meanwhile is looked at anew."""
         if not call_ids:
             return
         change = (
             update(OutboxCallRow)
-            .where(col(OutboxCallRow.call_id).in_(call_ids))
-            .values(changed_at=self._now(), **values)
+            .where(col(OutboxCallRow.call_id).in_(call_ids), col(OutboxCallRow.state).in_(before))
+            .values(state=after, changed_at=self._now(), **values)
         )
-        await self._database.writing(lambda transaction: transaction.connection().execute(change))
+
+        def work(transaction: Session) -> None:
+            if transaction.connection().execute(change).rowcount != len(call_ids):
+                raise ConflictError("a call has been moved on by another process")
+
+        await self._database.writing(work)
 
     def _now(self) -> UnixTime:
         return UnixTime(int(self._clock()))

@@ -77,6 +77,6 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         try:
             yield cluster
         finally:
-            cluster.stop()
+            cluster.stop("immediate")  # it is thrown away
     finally:
         shutil.rmtree(folder)
