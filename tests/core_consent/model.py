@@ -114,6 +114,11 @@ class Maker:
         self.people = [Signer(rng.randbytes(20)) for _ in range(people)]
         self.studies = sorted(StudyKey(rng.randbytes(32)) for _ in range(studies))
 
+    @property
+    def actors(self) -> list[Address]:
+        """The people, each with a plain account."""
+        return [Address(signer) for signer in self.people]
+
     def history(self, length: int, before: Sequence[Event] = ()) -> list[Event]:
         """``length`` more events that may follow ``before``."""
         made = list(before)
@@ -125,8 +130,8 @@ class Maker:
         """Every question about the maker's people, patients and studies, and about no study, for some purposes."""
         purposes = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT)
         return [
-            AccessRequest(Address(actor), patient, study, action, purpose)
-            for actor in self.people
+            AccessRequest(actor, patient, study, action, purpose)
+            for actor in self.actors
             for patient in self.patients
             for study in (*self.studies, NO_STUDY)
             for action in Action
@@ -190,8 +195,9 @@ class Maker:
         if known.controller is None:
             return None
         if known.move is not None and self.rng.random() < 0.8:
-            moved = ControllerMoved(patient, Address(known.move), known.move)
-            return self.rng.choice([moved, MoveVetoed(patient)])
+            if self.rng.random() < 0.5:
+                return MoveVetoed(patient)
+            return ControllerMoved(patient, Address(known.move), known.move)
         others = [signer for signer in self.people if signer != known.controller]
         return MoveStarted(patient, self.rng.choice(others), self.time())
 

@@ -1,0 +1,290 @@
+"""fold is strict: an event that the contracts could not have emitted is a contradiction, never a guess."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from app.core.basis import NOBODY, actor_of, person, person_of, role_id
+from app.core.consent import GENESIS, Guardian, Move, Revoked, State
+from app.core.events import (
+    AccessLogged,
+    ConsentGranted,
+    ConsentRevoked,
+    ControllerMoved,
+    DirectoryEntrySet,
+    Event,
+    GuardianSet,
+    MoveStarted,
+    MoveVetoed,
+    PatientClaimed,
+    PatientEnrolled,
+    RoleSet,
+    RoleWithdrawn,
+)
+from app.core.fold import ContradictionError, fold, fold_all
+from app.core.grants import Consent
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    BlockHash,
+    BlockRef,
+    Commitment,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    RoleId,
+    Signer,
+    StudyKey,
+    UnixTime,
+)
+from app.core.keccak import keccak256
+from app.core.terms import Action, Capacity, Effect, Role, Terms, Window
+
+PATIENT = PatientKey(b"\x01" * 32)
+OTHER = PatientKey(b"\x02" * 32)
+ANNA, BEN, DOCTOR = (Signer(bytes([mark]) * 20) for mark in (0xA1, 0xB2, 0xD0))
+PASSKEY = Signer(b"\x0f" * 84)
+TIME = UnixTime(1_000)
+WINDOW = Window(UnixTime(10), UnixTime(20))
+STUDIES = tuple(StudyKey(bytes([mark]) * 32) for mark in (1, 2, 3))
+REGISTRAR = role_id(Role.REGISTRAR)
+TERMS = Terms(
+    patient=PATIENT,
+    grantee=person(Address(DOCTOR)),
+    effect=Effect.PERMIT,
+    actions=Action.VIEW,
+    purposes=1,
+    window=WINDOW,
+    studies=(),
+    epoch=0,
+    consent_nonce=bytes(32),
+)
+ENROLLED: tuple[Event, ...] = (PatientEnrolled(PATIENT, Address(BEN), TIME),)
+CLAIMED: tuple[Event, ...] = (*ENROLLED, PatientClaimed(PATIENT, Address(ANNA), ANNA))
+
+
+def granted(terms: Terms = TERMS, name: int = 7, by: Signer = ANNA, capacity: int = 1) -> ConsentGranted:
+    return ConsentGranted(ConsentId(bytes([name]) * 32), terms, actor_of(by), Capacity(capacity))
+
+
+def revoked(name: int = 7, epoch: int = 1, by: Signer = ANNA, capacity: int = 1) -> ConsentRevoked:
+    return ConsentRevoked(PATIENT, ConsentId(bytes([name]) * 32), actor_of(by), Capacity(capacity), epoch)
+
+
+GUARDED: tuple[Event, ...] = (*CLAIMED, GuardianSet(PATIENT, Address(BEN), BEN, TIME))
+MOVING: tuple[Event, ...] = (*CLAIMED, MoveStarted(PATIENT, BEN, TIME))
+GRANTED: tuple[Event, ...] = (*CLAIMED, granted())
+
+CONTRADICTIONS: dict[str, tuple[Sequence[Event], Event]] = {
+    "a role for nobody": ((), RoleSet(REGISTRAR, NOBODY, WINDOW)),
+    "an empty role window": ((), RoleSet(REGISTRAR, Address(ANNA), Window(TIME, TIME))),
+    "a role withdrawn that is not set": ((), RoleWithdrawn(REGISTRAR, Address(ANNA))),
+    "an entry for nobody": ((), DirectoryEntrySet(NOBODY, b"\x01" * 32)),
+    "a zero claim key": ((), PatientEnrolled(PATIENT, NOBODY, TIME)),
+    "a zero patient": ((), PatientEnrolled(PatientKey(bytes(32)), Address(ANNA), TIME)),
+    "enrolled when claimed": (CLAIMED, PatientEnrolled(PATIENT, Address(BEN), TIME)),
+    "claimed before enrolled": ((), PatientClaimed(PATIENT, Address(ANNA), ANNA)),
+    "claimed twice": (CLAIMED, PatientClaimed(PATIENT, Address(BEN), BEN)),
+    "claimed by another actor than the signer's": (ENROLLED, PatientClaimed(PATIENT, Address(BEN), ANNA)),
+    "claimed by too short a signer": (ENROLLED, PatientClaimed(PATIENT, NOBODY, Signer(b"\x01" * 19))),
+    "claimed by too long a signer": (
+        ENROLLED,
+        PatientClaimed(PATIENT, actor_of(Signer(b"\x01" * 641)), Signer(b"\x01" * 641)),
+    ),
+    "claimed by nobody": (ENROLLED, PatientClaimed(PATIENT, NOBODY, Signer(bytes(20)))),
+    "a move of an unknown patient": ((), MoveStarted(PATIENT, BEN, TIME)),
+    "a move of an unclaimed patient": (ENROLLED, MoveStarted(PATIENT, BEN, TIME)),
+    "a move to the same": (CLAIMED, MoveStarted(PATIENT, ANNA, TIME)),
+    "a move to no signer": (CLAIMED, MoveStarted(PATIENT, Signer(b""), TIME)),
+    "a veto of nothing": (CLAIMED, MoveVetoed(PATIENT)),
+    "a veto after a veto": ((*MOVING, MoveVetoed(PATIENT)), MoveVetoed(PATIENT)),
+    "moved without a move": (CLAIMED, ControllerMoved(PATIENT, Address(BEN), BEN)),
+    "moved elsewhere": (MOVING, ControllerMoved(PATIENT, Address(DOCTOR), DOCTOR)),
+    "moved to another actor": (MOVING, ControllerMoved(PATIENT, Address(DOCTOR), BEN)),
+    "a guardian of an unclaimed patient": (ENROLLED, GuardianSet(PATIENT, Address(BEN), BEN, TIME)),
+    "a guardian with another actor": (CLAIMED, GuardianSet(PATIENT, Address(ANNA), BEN, TIME)),
+    "no guardian with an actor": (CLAIMED, GuardianSet(PATIENT, Address(BEN), Signer(b""), UnixTime(0))),
+    "no guardian with a time": (CLAIMED, GuardianSet(PATIENT, NOBODY, Signer(b""), TIME)),
+    "a consent for an unknown patient": ((), granted()),
+    "a consent for an unclaimed patient": (ENROLLED, granted()),
+    "a consent twice": (GRANTED, granted()),
+    "a consent twice for different people": (GRANTED, granted(replace(TERMS, grantee=person(Address(BEN))))),
+    "a consent that was revoked": ((*GRANTED, revoked()), granted(replace(TERMS, epoch=1))),
+    "a consent that was revoked before it came": ((*CLAIMED, revoked()), granted(replace(TERMS, epoch=1))),
+    "a consent of an old epoch": ((*CLAIMED, revoked(9)), granted()),
+    "a consent of a later epoch": (CLAIMED, granted(replace(TERMS, epoch=1))),
+    "a consent by a stranger": (CLAIMED, granted(by=BEN)),
+    "a consent by nobody's guardian": (CLAIMED, granted(by=BEN, capacity=2)),
+    "a consent by the controller as guardian": (GUARDED, granted(capacity=2)),
+    "a consent in no capacity": (CLAIMED, granted(capacity=0)),
+    "a consent to nobody": (CLAIMED, granted(replace(TERMS, grantee=Grantee(bytes(32))))),
+    "a consent to nothing": (CLAIMED, granted(replace(TERMS, actions=Action(0)))),
+    "a consent to what is unknown": (CLAIMED, granted(replace(TERMS, actions=Action(16)))),
+    "a consent for no purpose": (CLAIMED, granted(replace(TERMS, purposes=0))),
+    "a consent for an unknown purpose": (CLAIMED, granted(replace(TERMS, purposes=1 << 12))),
+    "a consent for no time": (CLAIMED, granted(replace(TERMS, window=Window(TIME, TIME)))),
+    "studies twice": (CLAIMED, granted(replace(TERMS, studies=(STUDIES[0], STUDIES[0])))),
+    "studies descending": (CLAIMED, granted(replace(TERMS, studies=STUDIES[::-1]))),
+    "a zero study": (CLAIMED, granted(replace(TERMS, studies=(StudyKey(bytes(32)), STUDIES[0])))),
+    "too many studies": (
+        CLAIMED,
+        granted(replace(TERMS, studies=tuple(StudyKey(mark.to_bytes(32, "big")) for mark in range(1, 66)))),
+    ),
+    "a revocation for an unclaimed patient": (ENROLLED, revoked()),
+    "a revocation twice": ((*GRANTED, revoked()), revoked(epoch=2)),
+    "a tombstone twice": ((*CLAIMED, revoked()), revoked(epoch=2)),
+    "a revocation that skips an epoch": (GRANTED, revoked(epoch=2)),
+    "a revocation that repeats an epoch": (GRANTED, revoked(epoch=0)),
+    "a revocation by a stranger": (GRANTED, revoked(by=BEN)),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())
+def test_what_cannot_follow_is_a_contradiction(case: tuple[Sequence[Event], Event]) -> None:
+    before, event = case
+    state = fold_all(GENESIS, before)
+    with pytest.raises(ContradictionError) as caught:
+        fold(state, event)
+    assert str(caught.value).startswith(type(event).__name__ + ": ")
+    assert PATIENT.hex() not in str(caught.value)
+
+
+def patient_in(state: State) -> tuple[int, int, int, int]:
+    patient = state.patients[PATIENT]
+    return patient.epoch, patient.granted, patient.move_nonce, patient.guardian_nonce
+
+
+def test_a_patient_from_enrolment_to_a_new_controller() -> None:
+    state = fold_all(GENESIS, ENROLLED)
+    again = fold(state, PatientEnrolled(PATIENT, Address(DOCTOR), TIME))
+    unclaimed = again.patients[PATIENT]
+    assert (unclaimed.claim_key, unclaimed.claim_until, unclaimed.claimed) == (Address(DOCTOR), TIME, False)
+    assert unclaimed.capacity_of(NOBODY, TIME) is Capacity.NONE
+
+    state = fold(again, PatientClaimed(PATIENT, actor_of(PASSKEY), PASSKEY))
+    claimed = state.patients[PATIENT]
+    assert claimed.actor == keccak256(PASSKEY)[12:]
+    assert (claimed.claim_key, claimed.claim_until, claimed.controller) == (None, 0, PASSKEY)
+    assert state.patients_of(actor_of(PASSKEY)) == {PATIENT}
+
+    state = fold(state, MoveStarted(PATIENT, BEN, TIME))
+    state = fold(state, MoveStarted(PATIENT, ANNA, UnixTime(2_000)))
+    assert state.patients[PATIENT].move == Move(ANNA, UnixTime(2_000))
+    vetoed = fold(state, MoveVetoed(PATIENT))
+    assert vetoed.patients[PATIENT].move is None
+    assert patient_in(vetoed) == (0, 0, 2, 0)
+
+    moved = fold(state, ControllerMoved(PATIENT, Address(ANNA), ANNA))
+    assert moved.patients[PATIENT].actor == Address(ANNA)
+    assert moved.patients[PATIENT].move is None
+    assert moved.patients_of(actor_of(PASSKEY)) == frozenset()
+    assert moved.patients_controlled_by(Address(ANNA)) == {PATIENT}
+
+
+def test_guardians_come_and_go() -> None:
+    state = fold_all(GENESIS, GUARDED)
+    assert state.patients[PATIENT].guardian == Guardian(BEN, Address(BEN), TIME)
+    assert state.patients_of(Address(BEN)) == {PATIENT}
+    assert state.patients_controlled_by(Address(BEN)) == frozenset()
+    replaced = fold(state, GuardianSet(PATIENT, Address(DOCTOR), DOCTOR, TIME))
+    assert replaced.patients_of(Address(BEN)) == frozenset()
+    both = fold(state, GuardianSet(PATIENT, Address(ANNA), ANNA, TIME))
+    removed = fold(both, GuardianSet(PATIENT, NOBODY, Signer(b""), UnixTime(0)))
+    assert removed.patients[PATIENT].guardian is None
+    assert removed.patients_of(Address(ANNA)) == {PATIENT}  # still the controller
+    assert patient_in(removed) == (0, 0, 0, 3)
+    by_guardian = fold(state, granted(by=BEN, capacity=2))
+    (consent,) = by_guardian.patients[PATIENT].live_consents()
+    assert consent.capacity is Capacity.GUARDIAN
+
+
+def test_consents_are_kept_in_order_and_end_once() -> None:
+    team = Grantee(b"\x09" * 32)
+    events = [
+        *CLAIMED,
+        granted(replace(TERMS, studies=STUDIES), name=1),
+        granted(replace(TERMS, grantee=team, effect=Effect.DENY), name=2),
+        granted(name=3),
+    ]
+    state = fold_all(GENESIS, events)
+    patient = state.patients[PATIENT]
+    assert [consent.id[0] for consent in patient.live_consents()] == [1, 2, 3]
+    assert [consent.id[0] for consent in patient.consents_for(Address(DOCTOR))] == [1, 3]
+    assert {consent.id[0] for consent in state.consents()} == {1, 2, 3}
+    first = patient.consent(ConsentId(b"\x01" * 32))
+    assert first == Consent(
+        id=ConsentId(b"\x01" * 32),
+        patient=PATIENT,
+        grantee=TERMS.grantee,
+        ordinal=0,
+        epoch=0,
+        effect=Effect.PERMIT,
+        actions=Action.VIEW,
+        purposes=1,
+        window=WINDOW,
+        studies=STUDIES,
+        capacity=Capacity.CONTROLLER,
+    )
+    # A study key may hold the bytes of an id: only the id itself is one.
+    assert patient.consent(ConsentId(STUDIES[1])) is not None
+    assert patient.consent(ConsentId(STUDIES[2])) == patient.live_consents()[2]
+
+    state = fold(state, revoked(1))
+    assert state.patients[PATIENT].consent(first.id) == Revoked(first, Capacity.CONTROLLER)
+    assert state.patients_of(Address(DOCTOR)) == {PATIENT}
+    state = fold(state, revoked(3, epoch=2))
+    assert state.patients_of(Address(DOCTOR)) == frozenset()
+    state = fold(state, revoked(5, epoch=3))
+    patient = state.patients[PATIENT]
+    assert patient.consent(ConsentId(b"\x05" * 32)) == Revoked(None, Capacity.CONTROLLER)
+    assert patient_in(state) == (3, 3, 0, 0)
+    assert [consent.grantee for consent in patient.live_consents()] == [team]
+
+
+def test_an_id_hidden_in_a_study_key_is_not_found() -> None:
+    state = fold_all(GENESIS, [*CLAIMED, granted(replace(TERMS, studies=STUDIES), name=9)])
+    assert state.patients[PATIENT].consent(ConsentId(STUDIES[0])) is None
+    assert fold(state, granted(name=1)).patients[PATIENT].granted == 2
+
+
+def test_one_grantee_is_one_object_for_all_patients() -> None:
+    other = replace(TERMS, patient=OTHER, grantee=Grantee(bytes(bytearray(TERMS.grantee))))
+    assert other.grantee is not TERMS.grantee
+    enrolled = PatientEnrolled(OTHER, Address(BEN), TIME)
+    claimed = PatientClaimed(OTHER, Address(ANNA), ANNA)
+    state = fold_all(GENESIS, [*GRANTED, enrolled, claimed, granted(other, name=8)])
+    keys = [next(iter(state.patients[key].live)) for key in (PATIENT, OTHER)]
+    assert keys[0] is keys[1]
+    assert state.patients_of(Address(DOCTOR)) == {PATIENT, OTHER}
+
+
+def test_roles_and_directory() -> None:
+    state = fold(GENESIS, RoleSet(REGISTRAR, Address(ANNA), WINDOW))
+    state = fold(state, RoleSet(REGISTRAR, Address(ANNA), Window(TIME, UnixTime(2_000))))
+    assert state.role_window(REGISTRAR, Address(ANNA)) == Window(TIME, UnixTime(2_000))
+    assert state.role_window(RoleId(bytes(32)), Address(ANNA)) is None
+    state = fold(state, RoleWithdrawn(REGISTRAR, Address(ANNA)))
+    assert state.role_window(REGISTRAR, Address(ANNA)) is None
+    named = fold(state, DirectoryEntrySet(Address(ANNA), b"\x01" * 32))
+    assert named.directory[Address(ANNA)] == b"\x01" * 32
+    assert fold(named, DirectoryEntrySet(Address(ANNA), bytes(32))) == state
+    assert fold(state, DirectoryEntrySet(Address(ANNA), bytes(32))) == state
+
+
+def test_an_access_changes_nothing(rng: random.Random) -> None:
+    block = BlockRef(1, BlockHash(bytes(32)))
+    access = AccessLogged(BasisId(bytes(32)), Address(ANNA), PATIENT, 0, block, Commitment(bytes(32)))
+    state = fold_all(GENESIS, GRANTED)
+    assert fold(state, access) is state
+
+
+def test_actors_and_grantees() -> None:
+    assert person_of(person(Address(ANNA))) == Address(ANNA)
+    assert person_of(Grantee(b"\x01" + bytes(31))) is None
+    assert actor_of(Signer(b"")) == NOBODY
+    with pytest.raises(ValueError, match="20 bytes"):
+        actor_of(Signer(b"\x01"))
+    with pytest.raises(ValueError, match="20 bytes"):
+        person(Address(b"\x01" * 21))

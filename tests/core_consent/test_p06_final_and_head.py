@@ -1,0 +1,89 @@
+"""P6: grants count only once final, revocations and denials from the head; a permit needs both states."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from app.core.consent import GENESIS
+from app.core.events import ConsentGranted
+from app.core.fold import fold_all
+from app.core.identifiers import ConsentId
+from app.core.mirror import Block, Extended, Kept, Mirror, extend
+from app.core.policy import Deny, DenyReason, Permit, decide_standing
+from tests.core_consent.forks import Forks
+from tests.core_consent.model import Maker, permits
+
+
+def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
+    seen: Counter[str] = Counter()
+    for _ in range(run_size(40, 3_000)):
+        forks = Forks(rng, Maker(rng, patients=2, people=3, studies=2))
+        for _ in range(rng.randrange(20, 70)):
+            forks.step()
+        standing = forks.mirror.standing
+        assert standing.block == forks.mirror.head.ref
+        final_events, head_events = forks.final_events, forks.events
+        grants = [event for event in head_events if isinstance(event, ConsentGranted)]
+        chosen = rng.sample(grants, len(grants) // 2)
+        revoked_here = {(event.terms.patient, event.consent) for event in chosen}
+        for request in forks.maker.requests():
+            now = forks.maker.time()
+            verdict = decide_standing(standing, request, now, revoked_here)
+            final, head = permits(final_events, request, now), permits(head_events, request, now)
+            both = [basis for basis in head or () if basis in (final or ())]
+            here = [basis for basis in both if (request.patient, ConsentId(basis)) in revoked_here]
+            left = [basis for basis in both if basis not in here]
+            if left:
+                assert verdict == Permit(left[0])
+                seen["permit"] += 1
+                continue
+            assert isinstance(verdict, Deny)
+            if both:
+                assert verdict.reason is DenyReason.REVOKED_HERE
+            elif head is None or (head and final is None):
+                assert verdict.reason is DenyReason.DENIED_BY_CONSENT
+            elif head:
+                assert verdict.reason is DenyReason.NOT_FINAL
+            seen[verdict.reason.value] += 1
+    wanted = {"permit", "revoked-here", "denied-by-consent", "not-final", "no-consent", "no-role", "patient-unknown"}
+    assert wanted <= set(seen), seen
+
+
+def test_p06_final_stays_behind_when_finality_stalls(rng: random.Random) -> None:
+    """Blocks beyond what is kept leave the final state where it was: less is permitted, never more."""
+    forks = Forks(rng, Maker(rng), max_depth=3)
+    for _ in range(10):
+        forks.grow()
+    assert [kept.ref.number for kept in forks.mirror.pending] == [8, 9, 10]
+    assert forks.mirror.final.ref.number == 0
+    forks.settle(5)  # none of those up to 5 is kept any more
+    assert forks.mirror.final.ref.number == 0
+    assert forks.mirror.standing.final is GENESIS
+    forks.settle(9)
+    assert forks.mirror.final.ref.number == 9
+    assert forks.mirror.final.state == fold_all(GENESIS, forks.final_events)
+    assert [kept.ref.number for kept in forks.mirror.pending] == [10]
+
+
+def test_p06_finality_does_not_go_back(rng: random.Random) -> None:
+    forks = Forks(rng, Maker(rng))
+    for _ in range(6):
+        forks.grow()
+    forks.settle(4)
+    before = forks.mirror
+    forks.settle(2)
+    assert forks.mirror == before
+
+
+def test_following_shares_structure_and_leaves_the_old_mirror_alone(rng: random.Random) -> None:
+    forks = Forks(rng, Maker(rng))
+    forks.grow()
+    before = forks.mirror
+    kept = before.head
+    block: Block = forks.block([])
+    result = extend(before, block)
+    assert isinstance(result, Extended)
+    after: Mirror = result.mirror
+    assert before.head is kept
+    assert after.head == Kept(block.ref, block.timestamp, kept.state)
+    assert after.head.state is kept.state

@@ -1,0 +1,36 @@
+"""P9: the mirror equals one rebuilt from the deployment block, however it came to where it is."""
+
+import random
+from collections.abc import Callable
+
+from app.core.consent import GENESIS
+from app.core.digest import digest
+from app.core.fold import fold, fold_all
+from tests.core_consent.forks import Forks
+from tests.core_consent.model import Maker
+
+
+def test_p09_followed_and_rebuilt_states_are_the_same(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
+    for _ in range(run_size(8, 800)):
+        forks = Forks(rng, Maker(rng))
+        for _ in range(80):
+            forks.step()
+            standing = forks.mirror.standing
+            assert standing.head == fold_all(GENESIS, forks.events)
+            assert standing.final == fold_all(GENESIS, forks.final_events)
+        followed, rebuilt = forks.mirror.standing, fold_all(GENESIS, forks.events)
+        assert digest(followed.head) == digest(rebuilt)
+        assert (digest(followed.final) == digest(rebuilt)) == (followed.final == rebuilt)
+
+
+def test_p09_every_event_but_an_access_changes_the_digest(rng: random.Random) -> None:
+    changed = set()
+    for _ in range(20):
+        state = GENESIS
+        for event in Maker(rng).history(60):
+            after = fold(state, event)
+            assert (digest(after) == digest(state)) == (after == state)
+            if after != state:
+                changed.add(type(event).__name__)
+            state = after
+    assert len(changed) == 11
