@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 from dotenv import dotenv_values
 
 PREFIX = "CONSENTRY_"
+# 32 random bytes hold about 30 different ones; fewer than this were typed, not drawn.
+_DISTINCT_BYTES = 8
 DEVELOPMENT_CHAIN_ID = 31337
 # Read by the command line only; known here so that they are not taken for a misspelt setting.
 CLIENT_KEYS = frozenset({"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"})
@@ -184,7 +186,7 @@ def _url_problems(s: Settings) -> list[str]:
     elif s.pacs_url:
         found += _transport("CONSENTRY_PACS_URL", s.pacs_url)
         if pacs.username or pacs.password:
-            found.append("CONSENTRY_PACS_URL: no credentials in the address; use CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD")
+            found.append("CONSENTRY_PACS_URL: no credentials in the address; CONSENTRY_PACS_USERNAME and _PASSWORD hold them")
     if bool(s.pacs_username) != bool(s.pacs_password):
         found.append("CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD: give both or neither")
     if s.pacs_token and s.pacs_username:
@@ -195,7 +197,7 @@ def _url_problems(s: Settings) -> list[str]:
     elif public.scheme == "http" and not _loopback(public.hostname):
         found.append("CONSENTRY_PUBLIC_URL: plain http is for loopback only")
     if "*" in s.cors_origins and s.cors_credentials:
-        found.append("CONSENTRY_CORS_ORIGINS: '*' together with CONSENTRY_CORS_CREDENTIALS lets any page act for the user")
+        found.append("CONSENTRY_CORS_ORIGINS: '*' with CONSENTRY_CORS_CREDENTIALS lets any page act for the user")
     for proxy in s.trusted_proxies:
         try:
             ipaddress.ip_network(proxy)
@@ -223,31 +225,34 @@ def _loopback(host: str) -> bool:
 
 
 def _secret_problems(s: Settings) -> list[str]:
-    found: list[str] = []
-    for name in ("site_key", "recorder_key", "relayer_key"):
-        key, value = PREFIX + name.upper(), getattr(s, name)
-        if not value:
-            if not s.embedded_chain:
-                found.append(f"{key}: missing")
-            continue
-        if _PLACEHOLDER.match(value):
-            found.append(f"{key}: still a placeholder")
-            continue
-        digits = value.removeprefix("0x")
-        if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
-            found.append(f"{key}: 32 bytes in hexadecimal")
-        elif len(set(bytes.fromhex(digits))) < 8:
-            found.append(f"{key}: not random")
-        elif name != "site_key" and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
-            found.append(f"{key}: a published development key")
+    found = [flaw for name in ("site_key", "recorder_key", "relayer_key") if (flaw := _key_flaw(s, name))]
     if s.recorder_key and s.recorder_key.removeprefix("0x").lower() == s.relayer_key.removeprefix("0x").lower():
         found.append("CONSENTRY_RELAYER_KEY: must not be the recorder's key")
-    for name in ("pacs_password", "pacs_token"):
-        if _PLACEHOLDER.match(getattr(s, name)):
-            found.append(f"{PREFIX}{name.upper()}: still a placeholder")
+    found += [
+        f"{PREFIX}{name.upper()}: still a placeholder"
+        for name in ("pacs_password", "pacs_token")
+        if _PLACEHOLDER.match(getattr(s, name))
+    ]
     if s.embedded_chain and s.chain_id != DEVELOPMENT_CHAIN_ID:
         found.append("CONSENTRY_CHAIN_ID: the embedded chain is 31337; name a node in CONSENTRY_RPC_URL for another")
     return found
+
+
+def _key_flaw(s: Settings, name: str) -> str:
+    """What is wrong with a 32-byte secret, or "". On the embedded chain a missing one is made up or a development key."""
+    key, value = PREFIX + name.upper(), getattr(s, name)
+    digits = value.removeprefix("0x")
+    if not value:
+        return "" if s.embedded_chain else f"{key}: missing"
+    if _PLACEHOLDER.match(value):
+        return f"{key}: still a placeholder"
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+        return f"{key}: 32 bytes in hexadecimal"
+    if len(set(bytes.fromhex(digits))) < _DISTINCT_BYTES:
+        return f"{key}: not random"
+    if name != "site_key" and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
+        return f"{key}: a published development key"
+    return ""
 
 
 def _published(digits: str) -> bool:

@@ -1,23 +1,199 @@
 """Enrolment at the desk, and the claim that binds a patient to their wallet (DESIGN decision 8)."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
-from app.api.caller import SignedIn
+from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex, to_hex
-from app.api.landing import landed
+from app.api.signed import DEADLINE_S, issue, must_be_accepted, must_be_signed, open_message
 from app.api.wiring import Wiring, wiring_of
-from app.chain.wallets import stands_behind
-from app.core.basis import actor_of
 from app.core.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
+from app.core.consent import Patient
 from app.core.identifiers import Address, PatientKey, Signer, Subject, UnixTime
+from app.core.messages import Claim
+from app.core.mirror import Standing
 from app.core.problem import ProblemError, problem
 from app.core.pseudonym import patient_key
 from app.core.terms import Role
-from app.core.typed_data import Claim, TypedDataError
-from app.store.engine import ConflictError
+from app.core.typed_data import words_hash
+from app.store.patients import AlreadyEnrolledError, EnrolledPatient
 
 router = APIRouter(tags=["enrolment"])
+
+# A desk waits this long for the block before it is told that the enrolment is under way.
+_DESK_WAIT_S = 8.0
+_LOOK_S = 0.1
+
+_Text = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f\\]*$")]
+
+
+class EnrolmentRequest(Strict):
+    """Whom to enrol, exactly as the archive names them (PatientID and its issuer)."""
+
+    patient_id: Annotated[_Text, Field(min_length=1)]
+    issuer: _Text = ""
+
+
+class ClaimPreparation(Strict):
+    """The one-time code, and the wallet that is to control the patient key (default: the one signed in)."""
+
+    code: Annotated[str, Field(max_length=64)]
+    controller: AddressText | None = None
+
+
+class ClaimRequest(Strict):
+    """The claim as issued, signed by the wallet.
+
+    The claim key's own signature is made from ``code``, or given as ``claim_signature`` by a client that keeps the code to itself.
+    """
+
+    typed_data: dict[str, Any]
+    signature: SignatureText
+    code: Annotated[str, Field(max_length=64)] | None = None
+    claim_signature: SignatureText | None = None
+
+
+@router.post("/api/enrolments", status_code=201, openapi_extra=documented(EnrolmentRequest))
+async def enrol(
+    request: Request, caller: SignedIn, asked: Annotated[EnrolmentRequest, Depends(body_of(EnrolmentRequest))]
+) -> dict[str, Any]:
+    """Commit a patient key with a one-time claim key. The code is in this answer and nowhere else.
+
+    Enrolling somebody who has not claimed yet replaces the code; who has claimed is a 409 (recovery is another way).
+    """
+    wiring = wiring_of(request)
+    caller.must_hold(Role.REGISTRAR)
+    if not asked.patient_id.strip():
+        raise ProblemError(problem("invalid-request"))
+    patient = await _enrolled(wiring, Subject(asked.patient_id, asked.issuer))
+    at_head = caller.standing.head.patient(patient.key)
+    if at_head is not None and at_head.claimed:
+        raise ProblemError(problem("conflict"))
+    code = make_code(wiring.random_bytes(RANDOM_BYTES))
+    digits = read_code(code)
+    assert digits is not None  # noqa: S101 - a code of our own
+    address = claim_address(claim_key(digits))
+    until = UnixTime(caller.now + wiring.claim_lifetime_s)
+    call = wiring.contracts.patients.enrol(patient.key, address, until)
+    await must_be_accepted(wiring, call)
+    await wiring.relay("enrol", wiring.random_bytes(32), call)
+    landed = await _landed(wiring, patient.key, address)
+    return {
+        "patient_key": to_hex(patient.key),
+        "code": code,
+        "claim_url": f"{wiring.place.origin_url}/claim#{code}",
+        "expires_at": until,
+        "status": "mined" if landed else "submitted",
+    }
+
+
+@router.post("/api/enrolments/claim/typed-data", openapi_extra=documented(ClaimPreparation))
+async def prepare_claim(
+    request: Request, caller: SignedIn, asked: Annotated[ClaimPreparation, Depends(body_of(ClaimPreparation))]
+) -> dict[str, Any]:
+    """The claim as a document for the wallet to sign. A code that opens nothing is a 404."""
+    wiring = wiring_of(request)
+    address = _claim_address(asked.code)
+    patient = _claimable(caller.standing, address, caller.now)
+    controller = Signer(caller.actor if asked.controller is None else from_hex(asked.controller))
+    document = await issue(wiring, caller.standing, Claim(patient.key, controller, UnixTime(caller.now + DEADLINE_S)))
+    return {"typed_data": document, "patient_key": to_hex(patient.key), "words": document["message"]["words"]}
+
+
+@router.post("/api/enrolments/claim", status_code=202, openapi_extra=documented(ClaimRequest))
+async def claim(
+    request: Request, caller: SignedIn, signed: Annotated[ClaimRequest, Depends(body_of(ClaimRequest))]
+) -> dict[str, Any]:
+    """Bind the patient key to the wallet: both the claim key and the wallet sign the same message."""
+    wiring = wiring_of(request)
+    message, opened = await open_message(wiring, caller.standing, caller.now, signed.typed_data, Claim)
+    signature = from_hex(signed.signature)
+    await must_be_signed(wiring, opened, message.controller, signature)
+    if (signed.code is None) == (signed.claim_signature is None):
+        raise ProblemError(problem("invalid-request"))
+    if signed.claim_signature is not None:
+        claim_signature = from_hex(signed.claim_signature)
+    else:
+        digits = read_code(signed.code or "")
+        if digits is None:
+            raise ProblemError(problem("not-found"))
+        claim_signature = sign_digest(claim_key(digits), opened.digest)
+    call = wiring.contracts.patients.claim(
+        message.patient, message.controller, claim_signature, signature, message.deadline, words_hash(opened.words)
+    )
+    await must_be_accepted(wiring, call)
+    await wiring.relay("claim", opened.digest, call)
+    return {"patient_key": to_hex(message.patient), "controller": to_hex(message.controller), "status": "submitted"}
+
+
+@router.get("/api/patients")
+async def patients(request: Request, caller: SignedIn) -> dict[str, Any]:
+    """Enrolled patients for registrars; the patients the caller acts for, for everybody else."""
+    wiring = wiring_of(request)
+    if caller.holds(Role.REGISTRAR):
+        enrolled = wiring.patients.all()
+    else:
+        own = (wiring.patients.by_key(key) for key in caller.own_patients())
+        enrolled = [patient for patient in own if patient is not None]
+    return {"patients": [_view(caller, patient) for patient in enrolled]}
+
+
+def _view(caller: Caller, patient: EnrolledPatient) -> dict[str, Any]:
+    at_head = caller.standing.head.patient(patient.key)
+    controller = None if at_head is None or at_head.actor is None else checksum(at_head.actor)
+    status = "submitted" if at_head is None else "claimed" if at_head.claimed else "enrolled"
+    return {
+        "patient_key": to_hex(patient.key),
+        "patient_id": patient.subject.patient_id,
+        "issuer": patient.subject.issuer,
+        "status": status,
+        "controller": controller,
+    }
+
+
+async def _enrolled(wiring: Wiring, subject: Subject) -> EnrolledPatient:
+    """The patient's own salt and key, made once."""
+    known = wiring.patients.by_subject(subject)
+    if known is not None:
+        return known
+    salt = wiring.random_bytes(32)
+    contract = wiring.deployment.address("PatientRegistry")
+    key = patient_key(wiring.site_key, salt, subject, wiring.place.chain_id, contract)
+    try:
+        return await wiring.patients.enrol(subject, key, salt)
+    except AlreadyEnrolledError:  # another gateway was quicker; its row is the one that counts
+        await wiring.patients.refresh()
+        known = wiring.patients.by_subject(subject)
+        if known is None:
+            raise ProblemError(problem("conflict")) from None
+        return known
+
+
+async def _landed(wiring: Wiring, key: PatientKey, address: Address) -> bool:
+    """Whether the enrolment with that claim key reached the head while the desk waits."""
+    for _ in range(int(_DESK_WAIT_S / _LOOK_S)):
+        standing = wiring.standing()
+        patient = None if standing is None else standing.head.patient(key)
+        if patient is not None and patient.claim_key == address:
+            return True
+        await asyncio.sleep(_LOOK_S)
+    return False
+
+
+def _claim_address(code: str) -> Address:
+    digits = read_code(code)
+    if digits is None:
+        raise ProblemError(problem("not-found"))
+    return claim_address(claim_key(digits))
+
+
+def _claimable(standing: Standing, address: Address, now: UnixTime) -> Patient:
+    """The unclaimed patient whose claim key this is; 404 otherwise."""
+    for patient in standing.head.patients.values():
+        if patient.claim_key == address and now < patient.claim_until:
+            return patient
+    raise ProblemError(problem("not-found"))

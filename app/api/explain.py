@@ -45,7 +45,7 @@ async def explain(
         contract = wiring.deployment.address("PatientRegistry")
         key = study_key(wiring.site_key, enrolled.salt, StudyUid(study), wiring.place.chain_id, contract)
     question = AccessRequest(who, patient, key, Action[what], Purpose[why])
-    verdict = decide_standing(caller.standing, question, caller.now, wiring.consents.revoked_here())
+    verdict = decide_standing(caller.standing, question, caller.now, wiring.consents.revoked_here)
     answer: dict[str, Any] = {
         "block": {"number": caller.standing.block.number, "hash": to_hex(caller.standing.block.hash)},
         "at": caller.now,

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from app.api.metrics import CONTENT_TYPE, exposition
 from app.api.wiring import Wiring, wiring_of
 from app.chain.rpc import RpcError
 from app.pacs.origin import OriginUnavailableError
@@ -26,11 +26,9 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
     """Whether requests would be served now: 200, or 503 with what is missing."""
     wiring = wiring_of(request)
     pacs, rpc = await asyncio.gather(_pacs(wiring), _rpc(wiring))
-    standing = wiring.standing()
-    backlog = wiring.journal.backlog()
-    age_s = 0 if backlog.oldest_at is None else max(0, wiring.clock() - backlog.oldest_at)
-    late = age_s > wiring.backlog_alarm_s
-    ready = standing is not None and pacs == "ok" and rpc == "ok" and wiring.journal.available and not late
+    standing, condition = wiring.standing(), wiring.condition()
+    writable = wiring.journal.available
+    ready = standing is not None and pacs == "ok" and writable and not condition.late
     response.status_code = 200 if ready else 503
     response.headers["Cache-Control"] = "no-store"
     return {
@@ -39,22 +37,26 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
             "rpc": rpc,
             "standing": "known" if standing is not None else "unknown",
             "head": None if standing is None else standing.block.number,
-            "head_lag_s": wiring.head_lag_s(),
+            "lag_blocks": condition.lag,
+            "confirmed_age_s": condition.confirmed_age_s,
+            "problem": condition.chain_problem,
         },
         "log": {
-            "writable": wiring.journal.available,
-            "backlog": backlog.waiting,
-            "oldest_s": age_s,
-            "late": late,
+            "writable": writable,
+            "backlog": condition.waiting,
+            "oldest_s": condition.oldest_age_s,
+            "late": condition.late,
+            "trouble": condition.trouble,
         },
         "pacs": pacs,
     }
 
 
 @router.get("/metrics")
-async def metrics() -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus text. Labels hold kinds and counts, never an identifier."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    wiring = wiring_of(request)
+    return Response(exposition(wiring.condition(), wiring.standing() is not None), media_type=CONTENT_TYPE)
 
 
 async def _pacs(wiring: Wiring) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 from pydantic import Field
 
 from app.core.identifiers import Address

@@ -61,7 +61,7 @@ async def verify(
         raise ProblemError(claimed)
     try:
         good = await stands_behind(
-            wiring.contracts, Signer(claimed.address), claimed.digest, from_hex(signed.signature)
+            wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature)
         )
     except RpcError:
         raise ProblemError(problem("chain-unavailable")) from None

@@ -4,17 +4,21 @@
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
-from siwe import SiweMessage
-from siwe.siwe import ISO8601Datetime
-
 from app.core.identifiers import Address, UnixTime
 from app.core.problem import Problem, problem
 from app.core.signature import eip191_digest
+
+with warnings.catch_warnings():
+    # siwe's grammar defines core rules that abnf defines too: the same rules, said loudly at import.
+    warnings.simplefilter("ignore")
+    from siwe import SiweMessage
+    from siwe.siwe import ISO8601Datetime
 
 MAX_BYTES = 1024
 LIFETIME_S = 5 * 60
@@ -95,7 +99,7 @@ def _in_time(message: SiweMessage, now: UnixTime) -> bool:
     issued = _seconds(message.issued_at)
     if issued is None or not now - MAX_AGE_S <= issued <= now + MAX_AHEAD_S:
         return False
-    if message.expiration_time is None or message.not_before is not None and (_seconds(message.not_before) or 0) > now:
+    if message.expiration_time is None or (message.not_before is not None and (_seconds(message.not_before) or 0) > now):
         return False
     expires = _seconds(message.expiration_time)
     return expires is not None and now < expires <= now + MAX_EXPIRY_S
@@ -105,4 +109,4 @@ def _seconds(stamp: ISO8601Datetime) -> float | None:
     moment = stamp._datetime  # noqa: SLF001 - siwe's own parse of the stamp it has validated
     if moment.tzinfo is None:
         return None
-    return moment.timestamp()
+    return float(moment.timestamp())

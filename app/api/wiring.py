@@ -6,20 +6,40 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from app.api.siwe_message import Place
-from app.chain.contracts import Contracts
+from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
-from app.core.identifiers import UnixTime
+from app.chain.nodes import Nodes
+from app.core.identifiers import Address, UnixTime
 from app.core.mirror import Standing
-from app.loops.submit import Relay
+from app.core.typed_data import Domains
 from app.pacs.origin import Origin
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.journal import Journal
+from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the loops fare, for readiness and metrics. Ages in seconds; texts name no secret and no identifier.
+
+    ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and ours. ``late``: the
+    oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed messages from the chain.
+    """
+
+    chain_problem: str | None
+    confirmed_age_s: float | None
+    lag: int | None
+    reorganisations: int
+    waiting: int
+    oldest_age_s: int
+    late: bool
+    trouble: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +51,16 @@ class Wiring:
     site_key: bytes
     token_lifetime_s: int
     claim_lifetime_s: int
+    relayer: Address
     standing: Callable[[], Standing | None]
+    condition: Callable[[], Condition]
+    wake_relay: Callable[[], None]
     clock: Callable[[], UnixTime]
     random_bytes: Callable[[int], bytes]
     origin: Origin
     contracts: Contracts
-    relay: Relay
+    nodes: Nodes
+    outbox: Outbox
     journal: Journal
     sessions: Sessions
     siwe_nonces: SiweNonces
@@ -45,6 +69,22 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
+
+    @property
+    def domains(self) -> Domains:
+        """Where the messages that people sign are meant for."""
+        patients, consents = self.deployment.address("PatientRegistry"), self.deployment.address("ConsentRegistry")
+        return Domains(self.place.chain_id, patients, consents)
+
+    def relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:
+        """The call as the relayer's account will send it."""
+        return NewCall(self.relayer, kind, reference, call.to, call.data)
+
+    async def relay(self, kind: str, reference: bytes, call: CallData) -> OutboxCall:
+        """Queue a call, durably; it is on its way when this returns. Raises StoreUnavailableError."""
+        queued = await self.outbox.enqueue(self.relayed(kind, reference, call))
+        self.wake_relay()
+        return queued
 
 
 def wiring_of(request: Request) -> Wiring:

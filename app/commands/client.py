@@ -1,6 +1,8 @@
 """The gateway as the command line reaches it: over HTTP like everybody else, signed in with a wallet."""
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +42,15 @@ class Client:
         """The JSON answer. Raises CommandError naming the problem."""
         return self._send("POST", path, json=body if body is not None else {})
 
+    def until(self, path: str, satisfied: Callable[[Any], bool], within_s: float) -> Any:  # noqa: ANN401 - the API's JSON
+        """Ask again until the answer satisfies. Raises CommandError when it does not within that many seconds."""
+        deadline = time.monotonic() + within_s
+        while not satisfied(answer := self.get(path)):
+            if time.monotonic() > deadline:
+                raise CommandError(f"{path} did not change within {within_s:.0f} s")
+            time.sleep(0.1)
+        return answer
+
     def _send(self, method: str, path: str, **request: Any) -> Any:  # noqa: ANN401 - the API's JSON
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
@@ -58,7 +69,7 @@ def wallet(keystore: Path | None) -> LocalAccount:
     if keystore is not None:
         password = os.environ.get("CONSENTRY_KEYSTORE_PASSWORD") or typer.prompt("Password", hide_input=True, err=True)
         try:
-            key = Account.decrypt(keystore.read_text(), password)
+            key = "0x" + bytes(Account.decrypt(keystore.read_text(), password)).hex()
         except (OSError, ValueError, KeyError, TypeError):
             raise CommandError("the keystore file cannot be opened with this password") from None
     else:
@@ -66,9 +77,10 @@ def wallet(keystore: Path | None) -> LocalAccount:
         if not key:
             raise CommandError("no wallet: give --keystore FILE or set CONSENTRY_WALLET_KEY")
     try:
-        return Account.from_key(key)
+        account: LocalAccount = Account.from_key(key)
     except (ValueError, TypeError):
         raise CommandError("CONSENTRY_WALLET_KEY is not a private key of 32 bytes in hexadecimal") from None
+    return account
 
 
 def sign_in(gateway: str, account: LocalAccount, purpose: str | None = None) -> tuple[Client, dict[str, Any]]:

@@ -1,0 +1,109 @@
+"""Who looked: for the patient (their own), the actor (their own) and the auditor (all), with the proof of each."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from app.api.caller import Caller, SignedIn
+from app.api.hexadecimal import checksum, to_hex, word
+from app.api.wiring import Wiring, wiring_of
+from app.api.wording import person_name
+from app.core.basis import GUARDIAN, SELF, person
+from app.core.identifiers import AccessRecordId, PatientKey
+from app.core.problem import ProblemError, problem
+from app.core.terms import Role
+from app.store.accesses import LARGEST_PAGE, Access
+
+router = APIRouter(tags=["accesses"])
+
+_OWN = {SELF: "self", GUARDIAN: "guardian"}
+
+
+@router.get("/api/accesses")
+async def listing(
+    request: Request, caller: SignedIn, patient_key: str | None = None, limit: int = 100, cursor: int | None = None
+) -> dict[str, Any]:
+    """The newest first. ``cursor``: what the page before gave as ``next``.
+
+    Without ``patient_key``: everything for auditors, their own for patients and guardians, else what the caller looked at.
+    """
+    wiring = wiring_of(request)
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise ProblemError(problem("invalid-parameter"))
+    own = caller.own_patients()
+    if patient_key is not None:
+        key = word(patient_key)
+        if key is None:
+            raise ProblemError(problem("invalid-parameter"))
+        if key not in own and not caller.holds(Role.AUDITOR):
+            raise ProblemError(problem("not-found"))
+        page = await wiring.accesses.of_patients([PatientKey(key)], limit, cursor)
+    elif caller.holds(Role.AUDITOR):
+        page = await wiring.accesses.all(limit, cursor)
+    elif own:
+        page = await wiring.accesses.of_patients(own, limit, cursor)
+    else:
+        page = await wiring.accesses.by_actor(caller.actor, limit, cursor)
+    return {"accesses": [await _view(wiring, access) for access in page.accesses], "next": page.cursor}
+
+
+@router.get("/api/accesses/{record_id}/proof")
+async def proof(request: Request, caller: SignedIn, record_id: str) -> dict[str, Any]:
+    """What opens the commitment on the chain, and where it stands. 404 until the record is on the chain."""
+    wiring = wiring_of(request)
+    access = await _known(wiring, caller, record_id)
+    if access.on_chain is None:
+        raise ProblemError(problem("not-found"))
+    return {
+        "id": access.record_id.hex(),
+        "chain_id": wiring.place.chain_id,
+        "contract": checksum(wiring.deployment.address("AccessLog")),
+        "seq": access.on_chain.seq,
+        "tx_hash": to_hex(access.on_chain.tx_hash),
+        "block": {"number": access.on_chain.block.number, "hash": to_hex(access.on_chain.block.hash)},
+        "final": access.on_chain.final,
+        "basis": to_hex(access.basis),
+        "accessor": checksum(access.actor),
+        "patient_key": to_hex(access.patient),
+        "decision_block": {"number": access.decided_at.number, "hash": to_hex(access.decided_at.hash)},
+        "commitment": to_hex(access.commitment),
+        "record": to_hex(access.body),
+        "salt": to_hex(access.salt),
+    }
+
+
+async def _known(wiring: Wiring, caller: Caller, record_id: str) -> Access:
+    try:
+        identity = bytes.fromhex(record_id)
+    except ValueError:
+        raise ProblemError(problem("not-found")) from None
+    access = await wiring.accesses.find(AccessRecordId(identity)) if len(identity) == 16 else None
+    if access is None or not _may_know(caller, access):
+        raise ProblemError(problem("not-found"))
+    return access
+
+
+def _may_know(caller: Caller, access: Access) -> bool:
+    return access.actor == caller.actor or caller.acts_for(access.patient) or caller.holds(Role.AUDITOR)
+
+
+async def _view(wiring: Wiring, access: Access) -> dict[str, Any]:
+    outcome, on_chain = access.outcome, access.on_chain
+    return {
+        "id": access.record_id.hex(),
+        "at": access.at,
+        "actor": checksum(access.actor),
+        "actor_name": await person_name(wiring, person(access.actor)),
+        "patient_key": to_hex(access.patient),
+        "study": access.study,
+        "action": (access.action.name or "").lower(),
+        "purpose": access.purpose.name,
+        "basis": _OWN.get(access.basis, to_hex(access.basis)),
+        "outcome": None
+        if outcome is None
+        else {"status": outcome.status, "bytes": outcome.body_bytes, "complete": outcome.complete},
+        "seq": None if on_chain is None else on_chain.seq,
+        "tx_hash": None if on_chain is None else to_hex(on_chain.tx_hash),
+        "block": None if on_chain is None else on_chain.block.number,
+        "status": "recorded" if on_chain is None else "final" if on_chain.final else "mined",
+    }

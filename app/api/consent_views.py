@@ -1,0 +1,137 @@
+"""Consents as the API shows them: the terms, and how far each has come."""
+
+import json
+from typing import Any
+
+from app.api.caller import Caller
+from app.api.hexadecimal import checksum, to_hex
+from app.api.wiring import Wiring
+from app.api.wording import person_name, studies_of
+from app.core.basis import person_of
+from app.core.consent import Revoked
+from app.core.grants import Consent
+from app.core.identifiers import ConsentId, PatientKey, StudyKey
+from app.core.messages import ConsentOffer
+from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.typed_data import Parsed, parse
+from app.store.consents import Submitted
+from app.store.outbox import CallState
+
+
+async def consents_of(wiring: Wiring, caller: Caller, patient: PatientKey) -> list[dict[str, Any]]:
+    """Every consent of the patient that the caller may know of, as granted on the chain or submitted here."""
+    known = caller.standing.head.patient(patient)
+    ids: dict[ConsentId, None] = {}
+    if known is not None:
+        ids.update(dict.fromkeys(consent.id for consent in known.live_consents()))
+        ids.update(dict.fromkeys(known.revoked))
+    messages = {one.message.consent_id: one for one in await wiring.consents.grants_of([patient])}
+    ids.update(dict.fromkeys(messages))
+    labels = await _study_labels(wiring, caller, patient)
+    views = [await _view(wiring, caller, patient, identity, messages.get(identity), labels) for identity in ids]
+    return [view for view in views if view is not None]
+
+
+async def consent_view(wiring: Wiring, caller: Caller, patient: PatientKey, identity: ConsentId) -> dict[str, Any] | None:
+    """One consent, or None where there is none or the caller may not know of it."""
+    message = await wiring.consents.grant(identity)
+    labels = await _study_labels(wiring, caller, patient)
+    return await _view(wiring, caller, patient, identity, message, labels)
+
+
+async def _view(  # noqa: PLR0913 - what a view is made of
+    wiring: Wiring,
+    caller: Caller,
+    patient: PatientKey,
+    identity: ConsentId,
+    message: Submitted | None,
+    labels: dict[StudyKey, str],
+) -> dict[str, Any] | None:
+    terms = _mined_terms(caller, patient, identity) or _submitted_terms(wiring, message)
+    if terms is None or not _may_know(caller, patient, terms):
+        return None
+    grantee = person_of(terms.grantee)
+    return {
+        "consent_id": to_hex(identity),
+        "patient_key": to_hex(patient),
+        "grantee": to_hex(terms.grantee) if grantee is None else checksum(grantee),
+        "grantee_name": await person_name(wiring, terms.grantee),
+        "effect": terms.effect.name.lower(),
+        "actions": [action.name.lower() for action in Action if action in terms.actions and action.name],
+        "purposes": [purpose.name for purpose in Purpose if terms.purposes & 1 << purpose],
+        "scope": "all" if not terms.studies else {"studies": [labels.get(key, to_hex(key)) for key in terms.studies]},
+        "valid_from": terms.window.start,
+        "valid_until": terms.window.end,
+        "status": _status(wiring, caller, patient, identity, terms.window, message),
+        "words": None if message is None else json.loads(message.message.typed_data)["message"]["words"],
+        "tx_hash": None if message is None or message.call.mined_tx is None else to_hex(message.call.mined_tx),
+    }
+
+
+def _status(  # noqa: PLR0913 - everything that a status depends on
+    wiring: Wiring,
+    caller: Caller,
+    patient: PatientKey,
+    identity: ConsentId,
+    window: Window,
+    message: Submitted | None,
+) -> str:
+    """Submitted → mined → active, or revoked, expired, failed."""
+    at_head = caller.standing.head.patient(patient)
+    mined = None if at_head is None else at_head.consent(identity)
+    if isinstance(mined, Revoked) or (patient, identity) in wiring.consents.revoked_here:
+        return "revoked"
+    if mined is None and message is not None and message.call.state is CallState.FAILED:
+        return "failed"
+    if window.end <= caller.now:
+        return "expired"
+    if mined is None:
+        return "submitted"
+    final = caller.standing.final.patient(patient)
+    return "active" if final is not None and final.consent(identity) is not None else "mined"
+
+
+def _mined_terms(caller: Caller, patient: PatientKey, identity: ConsentId) -> Terms | None:
+    known = caller.standing.head.patient(patient)
+    consent = None if known is None else known.consent(identity)
+    if isinstance(consent, Revoked):
+        consent = consent.consent
+    return None if consent is None else _terms(consent)
+
+
+def _terms(consent: Consent) -> Terms:
+    return Terms(
+        patient=consent.patient,
+        grantee=consent.grantee,
+        effect=Effect(consent.effect),
+        actions=consent.actions,
+        purposes=consent.purposes,
+        window=consent.window,
+        studies=consent.studies,
+        epoch=consent.epoch,
+        consent_nonce=b"",
+    )
+
+
+def _submitted_terms(wiring: Wiring, message: Submitted | None) -> Terms | None:
+    if message is None:
+        return None
+    parsed = parse(json.loads(message.message.typed_data), wiring.domains)
+    if isinstance(parsed, Parsed) and isinstance(parsed.message, ConsentOffer):
+        return parsed.message.terms
+    return None
+
+
+def _may_know(caller: Caller, patient: PatientKey, terms: Terms) -> bool:
+    if caller.acts_for(patient) or caller.holds(Role.AUDITOR):
+        return True
+    return person_of(terms.grantee) == caller.actor
+
+
+async def _study_labels(wiring: Wiring, caller: Caller, patient: PatientKey) -> dict[StudyKey, str]:
+    """StudyInstanceUIDs behind the salted keys, for those who may know all of the patient's studies."""
+    known = caller.standing.head.patient(patient)
+    enrolled = wiring.patients.by_key(patient)
+    if known is None or enrolled is None or known.capacity_of(caller.actor, caller.now) is Capacity.NONE:
+        return {}
+    return {study.key: study.uid for study in await studies_of(wiring, enrolled)}

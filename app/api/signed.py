@@ -1,0 +1,81 @@
+"""A message that comes back signed: read strictly, held to its words, its signature checked, tried on the chain, then relayed.
+
+Nothing is sent that the contract would refuse, and nothing is believed that the contract would not believe.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from app.api.body import Strict
+from app.api.hexadecimal import SignatureText
+from app.api.wiring import Wiring
+from app.api.wording import names_for
+from app.chain.contracts import CallData, RevertError
+from app.chain.wallets import stands_behind
+from app.core.identifiers import Signer, UnixTime
+from app.core.messages import Message
+from app.core.mirror import Standing
+from app.core.problem import Problem, ProblemError, problem
+from app.core.typed_data import Refusal, digest, parse, payload
+from app.core.words import words_for
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+# How long a message may take from being issued to landing: time to read it, and to sleep over it for an hour.
+DEADLINE_S = 3600
+# What the contracts say of a message that was used before.
+_USED = frozenset({"ConsentIdUsed", "AlreadyRevoked", "AlreadyClaimed", "EpochNotCurrent"})
+
+
+class SignedBody(Strict):
+    """The document as it was issued, and the wallet's signature over it."""
+
+    typed_data: dict[str, Any]
+    signature: SignatureText
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A document that is exactly what this gateway would issue; whether it is signed is another question."""
+
+    message: Message
+    words: str
+    digest: bytes
+
+
+async def issue(wiring: Wiring, standing: Standing, message: Message) -> dict[str, Any]:
+    """The document to sign."""
+    return payload(message, words_for(message, await names_for(wiring, standing, message)), wiring.domains)
+
+
+async def open_message(
+    wiring: Wiring, standing: Standing, now: UnixTime, document: dict[str, Any], kind: type[MessageT]
+) -> tuple[MessageT, Opened]:
+    """The message in ``document``. Raises 422 ``invalid-typed-data`` unless it is of that kind, in time and says what it means."""
+    parsed = parse(document, wiring.domains)
+    if isinstance(parsed, Refusal) or not isinstance(parsed.message, kind):
+        raise ProblemError(problem("invalid-typed-data"))
+    message = parsed.message
+    if not now <= message.deadline <= now + 2 * DEADLINE_S:
+        raise ProblemError(problem("invalid-typed-data"))
+    if parsed.words != words_for(message, await names_for(wiring, standing, message)):
+        raise ProblemError(problem("invalid-typed-data"))
+    return message, Opened(message, parsed.words, digest(message, parsed.words, wiring.domains))
+
+
+async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:
+    """Raises 401 ``bad-signature`` unless ``signer`` signed it, 503 (as RpcError) when a contract wallet cannot be asked."""
+    if not await stands_behind(wiring.nodes, signer, opened.digest, signature):
+        raise ProblemError(problem("bad-signature"))
+
+
+async def must_be_accepted(wiring: Wiring, call: CallData) -> None:
+    """Raises 409 or 422 when the contract would refuse the call now."""
+    try:
+        await wiring.contracts.simulate(wiring.nodes, call, wiring.relayer)
+    except RevertError as refused:
+        raise ProblemError(_refusal(refused)) from None
+
+
+def _refusal(refused: RevertError) -> Problem:
+    return problem("nonce-conflict" if refused.name in _USED else "transaction-refused")

@@ -1,0 +1,122 @@
+"""Names for the words that people sign and read: people from the directory, studies from the archive.
+
+Words are made twice, when a message is issued and when it comes back signed; both times from here, so that they can be compared.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.api.hexadecimal import checksum
+from app.api.wiring import Wiring
+from app.core.basis import person_of
+from app.core.consent import Revoked
+from app.core.dicomjson import identity
+from app.core.dicomweb import Level, Matching, Search
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, StudyUid
+from app.core.messages import Claim, ConsentOffer, Message, Revocation
+from app.core.mirror import Standing
+from app.core.pseudonym import study_key
+from app.core.words import Names, moment
+from app.pacs.origin import DicomJson
+from app.store.patients import EnrolledPatient
+
+_STUDY_UID, _STUDY_DATE, _STUDY_DESCRIPTION, _MODALITIES = "0020000D", "00080020", "00081030", "00080061"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStudy:
+    """One of the patient's studies as the archive describes it."""
+
+    uid: StudyUid
+    key: StudyKey
+    label: str
+
+
+async def studies_of(wiring: Wiring, patient: EnrolledPatient) -> list[KnownStudy]:
+    """Every study the archive holds of this patient. Raises what the archive raises."""
+    search = Search(
+        level=Level.STUDY,
+        matching=(Matching(("00100020",), patient.subject.patient_id),),
+        include=((_STUDY_DESCRIPTION,), (_STUDY_DATE,), (_MODALITIES,)),
+    )
+    found = []
+    for dataset in await wiring.origin.search(search):
+        if identity(dataset) != patient.subject:
+            continue
+        uid = StudyUid(_text(dataset, _STUDY_UID))
+        found.append(KnownStudy(uid, key_of(wiring, patient, uid), _label(dataset)))
+    return found
+
+
+def key_of(wiring: Wiring, patient: EnrolledPatient, uid: StudyUid) -> StudyKey:
+    """The study's salted key on the chain."""
+    contract = wiring.deployment.address("PatientRegistry")
+    return study_key(wiring.site_key, patient.salt, uid, wiring.place.chain_id, contract)
+
+
+async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Names:
+    """What to call everybody and everything that the message names."""
+    if isinstance(message, ConsentOffer):
+        studies: dict[StudyKey, str] = {}
+        if message.terms.studies:
+            enrolled = wiring.patients.by_key(message.terms.patient)
+            known = [] if enrolled is None else await studies_of(wiring, enrolled)
+            studies = {study.key: study.label for study in known}
+        return Names(grantees=await _grantees(wiring, [message.terms.grantee]), studies=studies)
+    if isinstance(message, Revocation):
+        return Names(consents=await _consents(wiring, standing, message.patient, message.consent))
+    if isinstance(message, Claim):
+        return Names(signers={message.controller: _wallet(message.controller)})
+    return Names()
+
+
+async def person_name(wiring: Wiring, grantee: Grantee) -> str | None:
+    """Name and organisation as the directory has them, or None."""
+    person = person_of(grantee)
+    if person is None:
+        return None
+    entry = (await wiring.directory.find([person])).get(person)
+    if entry is None:
+        return None
+    return f"{entry.name}, {entry.organisation}" if entry.organisation else entry.name
+
+
+async def _grantees(wiring: Wiring, grantees: Iterable[Grantee]) -> dict[Grantee, str]:
+    named = {grantee: await person_name(wiring, grantee) for grantee in grantees}
+    return {grantee: name for grantee, name in named.items() if name is not None}
+
+
+async def _consents(
+    wiring: Wiring, standing: Standing, patient: PatientKey, consent_id: ConsentId
+) -> dict[ConsentId, str]:
+    known = standing.head.patient(patient)
+    consent = None if known is None else known.consent(consent_id)
+    if isinstance(consent, Revoked):
+        consent = consent.consent
+    if consent is None:
+        return {}
+    who = await person_name(wiring, consent.grantee)
+    person = person_of(consent.grantee)
+    if who is None:
+        who = "a care team" if person is None else checksum(person)
+    return {consent_id: f"for {who} until {moment(consent.window.end)}"}
+
+
+def _wallet(signer: Signer) -> str:
+    return checksum(Address(signer)) if len(signer) == 20 else "passkey"
+
+
+def _label(dataset: DicomJson) -> str:
+    parts = [_text(dataset, _STUDY_DESCRIPTION) or ", ".join(_texts(dataset, _MODALITIES)) or "images"]
+    date = _text(dataset, _STUDY_DATE)
+    if len(date) == 8 and date.isdigit():
+        parts.append(f"{date[:4]}-{date[4:6]}-{date[6:]}")
+    return " of ".join(parts)
+
+
+def _text(dataset: DicomJson, tag: str) -> str:
+    return next(iter(_texts(dataset, tag)), "")
+
+
+def _texts(dataset: DicomJson, tag: str) -> list[str]:
+    return [value for value in dataset.get(tag, {}).get("Value", []) if isinstance(value, str)]

@@ -1,0 +1,20 @@
+"""The command line. Exit status 0, 1 when the command failed, 2 when it was called wrongly."""
+
+import sys
+
+
+def main() -> None:
+    """Entry point of ``consentry``."""
+    # Imported here and not above: the archive's worker processes import this module again, and need none of it.
+    from app.commands.output import CommandError, say  # noqa: PLC0415
+    from app.commands.root import cli  # noqa: PLC0415
+
+    try:
+        cli()
+    except CommandError as error:
+        say(f"consentry: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Fills a new development chain through the gateway's own front door: names for the accounts, and two enrolled patients."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from app.api.wiring import Wiring
+from app.commands.client import Client, sign_in, sign_typed
+from app.core.dicomjson import identity
+from app.core.directory import SALT_BYTES, entry_hash
+from app.core.dicomweb import Level, Search
+from app.core.identifiers import Address, Subject
+from app.settings import Settings
+from app.store.directory import DirectoryEntry
+
+# Names of made-up people; the portal and the signed words show them instead of hex.
+_PEOPLE = {
+    "physician1": ("Dr. Ines Castellan", "St. Elsewhere Hospital", "GMC 7000001"),
+    "physician2": ("Dr. Tomas Brandt", "Harbour Clinic", "GMC 7000002"),
+    "emergency": ("Dr. Mina Sato", "St. Elsewhere Hospital, emergency department", "GMC 7000003"),
+    "auditor": ("Ruth Adeyemi", "St. Elsewhere Hospital, data protection", ""),
+    "registrar": ("Jonas Weber", "St. Elsewhere Hospital, front desk", ""),
+}
+_LOOK_AT = 200
+_CLAIM_WAIT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    gateway: str
+    registrar: Client
+
+
+async def seed(
+    wiring: Wiring, settings: Settings, names: Sequence[str], keys: Sequence[bytes]
+) -> list[dict[str, str]]:
+    """Enrol and claim the archive's first two patients for patient1 and patient2, unless that was done before.
+
+    Gives dev.json's ``patients``.
+    """
+    accounts = {name: Account.from_key(key) for name, key in zip(names, keys, strict=False)}
+    await _fill_directory(wiring, accounts)
+    subjects = await _first_subjects(wiring)
+    gateway = f"http://127.0.0.1:{settings.port}"
+    return await asyncio.to_thread(_enrol_all, gateway, accounts, subjects)
+
+
+async def _fill_directory(wiring: Wiring, accounts: dict[str, LocalAccount]) -> None:
+    known = {entry.address for entry in await wiring.directory.all()}
+    for name, (person, organisation, registration) in _PEOPLE.items():
+        address = Address(bytes.fromhex(accounts[name].address[2:]))
+        if address not in known:
+            salt = wiring.random_bytes(SALT_BYTES)
+            hashed = entry_hash(salt, person, organisation, registration)
+            await wiring.directory.put(DirectoryEntry(address, person, organisation, registration, salt, hashed))
+
+
+async def _first_subjects(wiring: Wiring) -> list[Subject]:
+    found = {identity(row) for row in await wiring.origin.search(Search(level=Level.STUDY, limit=_LOOK_AT))}
+    usable = sorted((s for s in found if s.patient_id), key=lambda s: (s.patient_id, s.issuer))
+    return usable[:2]
+
+
+def _enrol_all(gateway: str, accounts: dict[str, LocalAccount], subjects: Sequence[Subject]) -> list[dict[str, str]]:
+    registrar, _ = sign_in(gateway, accounts["registrar"])
+    known = {(p["patient_id"], p["issuer"]): p for p in registrar.get("/api/patients")["patients"]}
+    made = []
+    for account, subject in zip(("patient1", "patient2"), subjects, strict=False):
+        patient = known.get((subject.patient_id, subject.issuer))
+        if patient is None or patient["status"] != "claimed":
+            patient = _enrol(gateway, registrar, accounts[account], subject)
+        made.append(
+            {
+                "patient_id": subject.patient_id,
+                "issuer": subject.issuer,
+                "patient_key": patient["patient_key"],
+                "account": account,
+            }
+        )
+    return made
+
+
+def _enrol(gateway: str, registrar: Client, account: LocalAccount, subject: Subject) -> dict[str, Any]:
+    enrolled: dict[str, Any] = registrar.post(
+        "/api/enrolments", {"patient_id": subject.patient_id, "issuer": subject.issuer}
+    )
+    claim_enrolment(gateway, account, enrolled["code"])
+    return enrolled
+
+
+def claim_enrolment(gateway: str, account: LocalAccount, code: str) -> Client:
+    """Claim with the one-time code and this wallet, and wait until the chain says so. Gives the signed-in client."""
+    client, _ = sign_in(gateway, account)
+    issued = client.post("/api/enrolments/claim/typed-data", {"code": code})
+    signature = sign_typed(account, issued["typed_data"])
+    client.post("/api/enrolments/claim", {"code": code, "typed_data": issued["typed_data"], "signature": signature})
+    client.until("/api/patients", lambda answer: bool(answer["patients"]), _CLAIM_WAIT_S)
+    return client

@@ -1,0 +1,322 @@
+"""The composition root: settings in, a running gateway out. Everything is made here and handed over; nothing is global."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import uvicorn
+
+from app.api.application import create_application
+from app.api.siwe_message import Place
+from app.api.wiring import Condition
+from app.api.wiring import Wiring as ApiWiring
+from app.chain.anvil import DEVELOPMENT_KEYS
+from app.chain.contracts import Contracts
+from app.chain.deployment import Deployment, check
+from app.chain.nodes import Nodes
+from app.chain.sender import Signer as TxSigner
+from app.core.identifiers import StudyKey, StudyUid, UnixTime
+from app.core.pseudonym import study_key
+from app.gateway.dicomweb import Dicomweb
+from app.gateway.front import MOUNT, Front
+from app.gateway.ports import Alarm, GatewayLimits
+from app.gateway.ports import Wiring as GatewayWiring
+from app.gateway.serving import server_config
+from app.loops.backlog_watch import BacklogState, BacklogWatch
+from app.loops.follow import Follower, Rules
+from app.loops.lane import Lane
+from app.loops.lane_chain import NodesChain
+from app.loops.log_planner import LogPlanner, Pace
+from app.loops.settle import settle
+from app.loops.submit import Submitter
+from app.pacs.archive.origin import ArchiveOrigin
+from app.pacs.http_client import HttpLimits, HttpOrigin, basic_authorization
+from app.pacs.origin import Origin, OriginUnavailableError
+from app.pacs.remote import RemoteOrigin
+from app.settings import Settings, SettingsError
+from app.store.access_requests import AccessRequests
+from app.store.accesses import Accesses
+from app.store.consents import Consents
+from app.store.directory import Directory
+from app.store.engine import Database, open_database
+from app.store.journal import Journal
+from app.store.leadership import Leadership
+from app.store.log_batches import LogBatches
+from app.store.migrate import upgrade
+from app.store.outbox import Outbox
+from app.store.patients import Patients
+from app.store.sessions import Sessions
+from app.store.siwe_nonces import SiweNonces
+
+_LOG = logging.getLogger(__name__)
+
+# Of the published development accounts, those that serve the gateway itself on the embedded chain.
+RECORDER_INDEX, RELAYER_INDEX = 8, 9
+_CLAIM_LIFETIME_S = 14 * 86400
+_SETTLE_S = 2.0
+_LOOK_FOR_FILES_S = 10.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway whose loops run; ``application`` is what a server serves."""
+
+    settings: Settings
+    deployment: Deployment
+    application: Front
+    api: ApiWiring
+    follower: Follower
+    submitter: Submitter
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, deployment: Deployment, say: Say) -> AsyncIterator[Gateway]:
+    """A gateway that follows the chain and submits its log, until the block ends.
+
+    Raises SettingsError, DeploymentError, RpcError, StoreUnavailableError, JournalUnavailableError or
+    OriginUnavailableError when it cannot begin.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        nodes = await stack.enter_async_context(Nodes.of(settings.rpc_urls))
+        await check(deployment, nodes)
+        database = await _database(settings, stack)
+        origin = await _origin(settings, stack, say)
+        gateway = await _assemble(settings, deployment, nodes, database, origin, stack, say)
+        loops = [gateway.follower.run(), gateway.submitter.run()]
+        loops.append(settle(gateway.api.consents, gateway.follower.standing, _SETTLE_S))
+        if isinstance(origin, ArchiveOrigin):
+            loops.append(_keep_indexed(origin))
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        stack.push_async_callback(_ended, tasks)
+        yield gateway
+
+
+async def serve(gateway: Gateway) -> None:
+    """Serve until SIGINT or SIGTERM; running answers are given some seconds to end."""
+    settings = gateway.settings
+    config = server_config(
+        gateway.application, host=settings.host, port=settings.port, trusted_peers=settings.trusted_proxies
+    )
+    await uvicorn.Server(config).serve()
+
+
+async def _assemble(
+    settings: Settings,
+    deployment: Deployment,
+    nodes: Nodes,
+    database: Database,
+    origin: Origin,
+    stack: contextlib.AsyncExitStack,
+    say: Say,
+) -> Gateway:
+    site_key = await asyncio.to_thread(_site_key, settings)
+    contracts, outbox = Contracts.of(deployment), Outbox(database)
+    patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
+    await asyncio.to_thread(patients.load)
+    await asyncio.to_thread(consents.load)
+    stack.callback(patients.close)
+    rules = Rules(
+        confirmations=settings.confirmations,
+        poll_interval_s=settings.poll_interval_s,
+        standing_max_age_s=settings.standing_max_age_s,
+        head_max_age_s=settings.head_max_age_s,
+        may_go_back=settings.embedded_chain,
+    )
+    follower = Follower(
+        nodes, deployment, rules, progress=lambda done, total: say(f"reading the chain: block {done} of {total}")
+    )
+    # The submitter is made below, before the journal starts and calls it.
+    journal = Journal(database, on_commit=lambda: submitter.wake(), backlog_limit=settings.backlog_limit)
+    relayer = _account(settings.relayer_key, RELAYER_INDEX)
+    submitter = _submitter(settings, deployment, nodes, contracts, database, journal, relayer)
+    await asyncio.to_thread(journal.start)
+    stack.push_async_callback(asyncio.to_thread, journal.stop)
+    api = ApiWiring(
+        place=Place(settings.origin_url, deployment.chain_id),
+        deployment=deployment,
+        site_key=site_key,
+        token_lifetime_s=settings.token_lifetime_s,
+        claim_lifetime_s=_CLAIM_LIFETIME_S,
+        relayer=relayer.address,
+        standing=follower.standing,
+        condition=lambda: _condition(follower, submitter),
+        wake_relay=submitter.wake,
+        clock=_now,
+        random_bytes=os.urandom,
+        origin=origin,
+        contracts=contracts,
+        nodes=nodes,
+        outbox=outbox,
+        journal=journal,
+        sessions=sessions,
+        siwe_nonces=SiweNonces(database),
+        patients=patients,
+        consents=consents,
+        accesses=Accesses(database),
+        access_requests=AccessRequests(database),
+        directory=Directory(database),
+    )
+    registry = deployment.address("PatientRegistry")
+
+    def study_key_of(salt: bytes, study: StudyUid) -> StudyKey:
+        return study_key(site_key, salt, study, deployment.chain_id, registry)
+
+    data_path = GatewayWiring(
+        origin=origin,
+        sessions=sessions,
+        patients=patients,
+        journal=journal,
+        standing=follower.standing,
+        revoked_here=lambda: consents.revoked_here,
+        study_key_of=study_key_of,
+        clock=time.time,
+        monotonic=time.monotonic,
+        random_bytes=os.urandom,
+        alarm=_alarm,
+        public_url=settings.origin_url + MOUNT.decode(),
+        gateway_id=settings.gateway_id,
+        limits=GatewayLimits(resolution_ttl_s=settings.subject_ttl_s),
+    )
+    application = Front(Dicomweb(data_path), create_application(api))
+    return Gateway(settings, deployment, application, api, follower, submitter)
+
+
+def _submitter(
+    settings: Settings,
+    deployment: Deployment,
+    nodes: Nodes,
+    contracts: Contracts,
+    database: Database,
+    journal: Journal,
+    relayer: TxSigner,
+) -> Submitter:
+    chain = NodesChain(nodes, contracts, deployment.chain_id, settings.confirmations)
+    outbox = Outbox(database)
+    recorder = Lane(_account(settings.recorder_key, RECORDER_INDEX), outbox, chain)
+    return Submitter(
+        recorder=recorder,
+        planner=LogPlanner(recorder, LogBatches(database), chain, Pace(flush_s=settings.log_flush_s)),
+        relayer=Lane(relayer, outbox, chain),
+        leadership=Leadership(database, "submit"),
+        watch=BacklogWatch(journal.backlog, settings.backlog_alarm_s, _late),
+    )
+
+
+async def _database(settings: Settings, stack: contextlib.AsyncExitStack) -> Database:
+    if not settings.database_url:
+        await asyncio.to_thread(settings.data_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
+    database = await asyncio.to_thread(open_database, settings.database)
+    stack.push_async_callback(asyncio.to_thread, database.close)
+    await asyncio.to_thread(upgrade, database)
+    return database
+
+
+async def _origin(settings: Settings, stack: contextlib.AsyncExitStack, say: Say) -> Origin:
+    folder = settings.archive_folder
+    if folder is None:
+        remote = remote_origin(settings)
+        stack.push_async_callback(remote.aclose)
+        return remote
+    index = settings.data_dir / "archive-index.db"
+    await asyncio.to_thread(settings.data_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
+    archive = ArchiveOrigin(folder, index)
+    stack.push_async_callback(archive.aclose)
+    report = await archive.reindex(_every(1000, lambda done, total: say(f"reading the archive: {done} of {total}")))
+    say(f"the archive holds {report.instances} instances ({report.refused} files could not be read)")
+    return archive
+
+
+def remote_origin(settings: Settings) -> RemoteOrigin:
+    """The configured PACS."""
+    limits = HttpLimits(silence_s=settings.pacs_timeout_s)
+    return RemoteOrigin(HttpOrigin(settings.pacs_url, _authorization(settings)), limits)
+
+
+async def _keep_indexed(archive: ArchiveOrigin) -> None:
+    """Take in files that are added to the archive's folder."""
+    while True:
+        await asyncio.sleep(_LOOK_FOR_FILES_S)
+        try:
+            await archive.reindex()
+        except OriginUnavailableError as error:
+            _LOG.error("%s", error)  # noqa: TRY400 - the text says it all
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _authorization(settings: Settings) -> str | None:
+    if settings.pacs_token:
+        return f"Bearer {settings.pacs_token}"
+    if settings.pacs_username:
+        return basic_authorization(settings.pacs_username, settings.pacs_password)
+    return None
+
+
+def _account(key: str, index: int) -> TxSigner:
+    """The account of a configured key; on the embedded chain, which needs none, a published development account."""
+    return TxSigner.of(bytes.fromhex(key.removeprefix("0x")) if key else DEVELOPMENT_KEYS[index])
+
+
+def _site_key(settings: Settings) -> bytes:
+    """The configured site key; on the embedded chain one of its own, made once and kept in the data folder."""
+    if settings.site_key:
+        return bytes.fromhex(settings.site_key.removeprefix("0x"))
+    path = settings.data_dir / "site.key"
+    if not path.exists():
+        temporary = path.with_suffix(".part")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(os.urandom(32).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    if len(key) != 32:
+        raise SettingsError(["CONSENTRY_SITE_KEY: the key kept in the data folder is damaged"])
+    return key
+
+
+def _every(step: int, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        if done % step == 0 or done == total:
+            progress(done, total)
+
+    return report
+
+
+def _now() -> UnixTime:
+    return UnixTime(int(time.time()))
+
+
+def _condition(follower: Follower, submitter: Submitter) -> Condition:
+    health, state = follower.health(), submitter.state()
+    return Condition(
+        chain_problem=health.problem,
+        confirmed_age_s=health.confirmed_age_s,
+        lag=health.lag,
+        reorganisations=health.reorganisations,
+        waiting=state.backlog.waiting,
+        oldest_age_s=state.backlog.oldest_age_s,
+        late=state.backlog.late,
+        trouble=tuple(one.value for one in state.trouble),
+    )
+
+
+def _alarm(kind: Alarm) -> None:
+    _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
+
+
+def _late(state: BacklogState) -> None:
+    if state.late:
+        _LOG.error("ALARM: %d access records wait, the oldest for %d s", state.waiting, state.oldest_age_s)
+    else:
+        _LOG.warning("the access log has caught up: %d records wait", state.waiting)
