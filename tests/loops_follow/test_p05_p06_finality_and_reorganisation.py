@@ -1,4 +1,4 @@
-"""P5 and P6 on a real chain: grants count once final, revocations at the head, and a fork takes back what it takes back."""
+"""P5 and P6 on a real chain: grants count once final, revocations at the head, a fork takes back what it held."""
 
 import random
 from collections.abc import Callable

@@ -1,11 +1,10 @@
 """P6 and P9: random histories with forks. The mirror equals one rebuilt, and permits only what both views permit."""
 
-import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.chain.quantities import fields, to_quantity
+from app.chain.quantities import to_quantity
 from app.core.basis import role_id
 from app.core.digest import digest
 from app.core.identifiers import BasisId, ConsentId, PatientKey, Signer, UnixTime
@@ -29,8 +28,7 @@ class History:
     async def move(self) -> None:
         moves = [self.grant, self.grant, self.revoke, self.guardian, self.role, self.mine, self.fork, self.burst]
         await self.rng.choice(moves)()
-        while fields(await self.chain.rpc("txpool_status"), "the pool")["pending"] != "0x0":
-            await asyncio.sleep(0.005)
+        await self.chain.settle()
 
     async def grant(self) -> None:
         patient = self.rng.choice(self.patients)

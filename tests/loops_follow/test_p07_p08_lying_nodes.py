@@ -1,4 +1,4 @@
-"""P7 and P8: a node that drops, forges, freezes or dribbles. Whatever it does, nothing is permitted that must not be."""
+"""P7 and P8: a node that drops, forges, freezes or dribbles. Whatever it does, nothing stays permitted."""
 
 import asyncio
 import random

@@ -94,6 +94,14 @@ class Chain:
         await broadcast(self.nodes, signed.raw)
         return signed.hash
 
+    async def settle(self) -> None:
+        """Returns once every transaction that can be mined is."""
+        for _ in range(2000):
+            if fields(await self.rpc("txpool_status"), "the pool")["pending"] == "0x0":
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("the pool does not empty")
+
     async def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
             await self.rpc("evm_mine")

@@ -59,7 +59,7 @@ async def claimed(chain: Chain, key: PatientKey, account: str = "patient1") -> C
 
 
 def signed(message_digest: bytes, key: bytes) -> bytes:
-    """r ‖ s ‖ v of a 32-byte digest."""
+    """The signature (r ‖ s ‖ v) of a 32-byte digest."""
     signature = PrivateKey(key).sign_recoverable(message_digest, hasher=None)
     return signature[:64] + bytes([signature[64] + 27])
 
