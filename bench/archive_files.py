@@ -1,4 +1,4 @@
-"""The archive of the benchmark: one study's answers as files, small and large, each as a DICOMweb archive would send it."""
+"""The benchmark's archive: one study's answers as files, small and large, each as a DICOMweb archive sends it."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 STUDY = "1.2.826.0.1.3680043.10.1.1"
 SERIES = f"{STUDY}.1"
@@ -16,9 +16,10 @@ INSTANCE = f"{SERIES}.1"
 BULKY = f"{SERIES}.2"
 PATIENT_ID = "BENCH-1"
 _BOUNDARY = "bench-boundary"
-_PATH = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
-_BULKY_PATH = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{BULKY}"
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_SERIES_PATH = f"/dicom-web/studies/{STUDY}/series/{SERIES}"
+_PATH = f"{_SERIES_PATH}/instances/{INSTANCE}"
+_BULKY_PATH = f"{_SERIES_PATH}/instances/{BULKY}"
+_OCTETS = "application/octet-stream"
 _DICOM_JSON = "application/dicom+json"
 
 
@@ -53,6 +54,7 @@ class ArchiveFiles:
 
 def write_files(folder: Path, frame_bytes: int, bulk_bytes: int) -> ArchiveFiles:
     """Write the files. The frame and the bulk data are noise of these sizes in one multipart part each."""
+    noise = os.urandom
     octets = f'multipart/related; type="application/octet-stream"; boundary={_BOUNDARY}'
     dicom = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
     metadata = _row(INSTANCE)
@@ -62,12 +64,12 @@ def write_files(folder: Path, frame_bytes: int, bulk_bytes: int) -> ArchiveFiles
     return ArchiveFiles(
         metadata=_write(folder, f"{_PATH}/metadata", "metadata", _json([metadata]), _DICOM_JSON),
         instance=_write(folder, _PATH, "instance", _part("application/dicom", _dicom()), dicom),
-        frame=_write(folder, f"{_PATH}/frames/1", "frame", _part("application/octet-stream", os.urandom(frame_bytes)), octets),
-        bulk=_write(folder, f"{_BULKY_PATH}/frames/1", "bulk", _part("application/octet-stream", os.urandom(bulk_bytes)), octets),
+        frame=_write(folder, f"{_PATH}/frames/1", "frame", _part(_OCTETS, noise(frame_bytes)), octets),
+        bulk=_write(folder, f"{_BULKY_PATH}/frames/1", "bulk", _part(_OCTETS, noise(bulk_bytes)), octets),
         lookups=(
             _write(folder, "/dicom-web/studies", "studies", _json([_row(None)]), _DICOM_JSON),
             _write(folder, f"/dicom-web/studies/{STUDY}/instances", "instances", _json(rows), _DICOM_JSON),
-            _write(folder, f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances", "of-series", _json(rows), _DICOM_JSON),
+            _write(folder, f"{_SERIES_PATH}/instances", "of-series", _json(rows), _DICOM_JSON),
         ),
     )  # fmt: skip
 
@@ -84,7 +86,7 @@ def _json(rows: list[dict[str, object]]) -> bytes:
 
 def _row(instance: str | None) -> dict[str, object]:
     row: dict[str, object] = {
-        "00080016": {"vr": "UI", "Value": [_SECONDARY_CAPTURE]},
+        "00080016": {"vr": "UI", "Value": [str(SecondaryCaptureImageStorage)]},
         "00080020": {"vr": "DA", "Value": ["20260101"]},
         "00080060": {"vr": "CS", "Value": ["OT"]},
         "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Bench^One"}]},
@@ -105,7 +107,7 @@ def _part(media_type: str, content: bytes) -> bytes:
 def _dicom() -> bytes:
     """An image file of about 2 KB."""
     dataset = Dataset()
-    dataset.SOPClassUID = _SECONDARY_CAPTURE
+    dataset.SOPClassUID = str(SecondaryCaptureImageStorage)
     dataset.SOPInstanceUID = INSTANCE
     dataset.StudyDate = "20260101"
     dataset.Modality = "OT"
@@ -121,8 +123,8 @@ def _dicom() -> bytes:
     dataset.PixelRepresentation = 0
     dataset.PixelData = bytes(36 * 36)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _SECONDARY_CAPTURE
-    meta.MediaStorageSOPInstanceUID = INSTANCE
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = UID(INSTANCE)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta = meta
     buffer = BytesIO()

@@ -1,5 +1,5 @@
-"""The gateway of the benchmark, with its real session store, patients, journal (SQLite, synced) and archive client, over
-a state folded from events. Run as ``python -m bench.gateway PORT ARCHIVE-URL FOLDER CONSENTS``; prints the token.
+"""The benchmark's gateway, with its real session store, patients, journal (SQLite, synced) and archive client, over a
+state folded from events. Run as ``python -m bench.gateway PORT ARCHIVE-URL FOLDER CONSENTS``; prints the token.
 """
 
 import os
@@ -118,9 +118,7 @@ def main(arguments: list[str]) -> None:
     url = f"sqlite:///{Path(folder) / 'consentry.sqlite'}"
     database = open_database(url)
     upgrade(database)
-    uvicorn.Server(
-        server_config(Serving(database, archive_url, int(consents)), host="127.0.0.1", port=int(port))
-    ).run()
+    uvicorn.Server(server_config(Serving(database, archive_url, int(consents)), host="127.0.0.1", port=int(port))).run()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class _Asking(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if not self.stopping:
             self._tally.failed += 1
 

@@ -1,8 +1,11 @@
 """Free ports on the loopback, and waiting for someone to listen on one."""
 
 import socket
-import subprocess
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,5 +1,6 @@
 """What most would build: FastAPI behind nginx's auth_request, which looks the session up, asks its database for the
-consent and inserts an access record, committed and synced, for every request. Run as ``python -m bench.usual PORT DATABASE``.
+consent and inserts an access record, committed and synced, for every request. Run as
+``python -m bench.usual PORT DATABASE``.
 
 It is given every kindness: a raw connection instead of an ORM, and the study from the path by splitting.
 """

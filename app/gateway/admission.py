@@ -98,7 +98,7 @@ class Admission:
         return admitted
 
     def still(self, admitted: Admitted) -> bool:
-        """Whether what was admitted would be admitted now: by any basis, at this standing and time, session included."""
+        """Whether it would be admitted now, on any basis, at this standing and time, the session included."""
         wiring = self._wiring
         standing = wiring.standing()
         if standing is None:

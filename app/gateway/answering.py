@@ -1,13 +1,15 @@
 """One answer on its way out: its headers, what of its body was sent, and whether it was sent whole."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Send
 
-from app.core.identifiers import AccessRecordId
 from app.core.problem import MEDIA_TYPE, Problem
 from app.store.journal import Outcome
+
+if TYPE_CHECKING:
+    from app.core.identifiers import AccessRecordId
 
 # Every answer may hold something of a patient, the refusals included: that there is nothing is news too.
 _GUARDING = (

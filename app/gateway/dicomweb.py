@@ -30,6 +30,16 @@ from app.store.journal import JournalUnavailableError
 from app.store.sessions import Session
 
 _LOG = logging.getLogger(__name__)
+# The first that fits: a timeout is unavailability too.
+_PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
+    (CutError, "not-found"),
+    (JournalUnavailableError, "log-unavailable"),
+    (StoreUnavailableError, "log-unavailable"),
+    (OriginTimeoutError, "upstream-timeout"),
+    (OriginUnavailableError, "upstream-unavailable"),
+    (OriginInvalidError, "upstream-invalid"),
+    (DatasetInvalidError, "upstream-invalid"),
+)
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 
 
@@ -107,17 +117,7 @@ class Dicomweb:
 def _problem_of(error: Exception) -> Problem:
     if isinstance(error, ProblemError):
         return error.problem
-    if isinstance(error, JournalUnavailableError | StoreUnavailableError):
-        return problem("log-unavailable")
-    if isinstance(error, OriginTimeoutError):
-        return problem("upstream-timeout")
-    if isinstance(error, OriginUnavailableError):
-        return problem("upstream-unavailable")
-    if isinstance(error, CutError):
-        return problem("not-found")
-    if isinstance(error, OriginInvalidError | DatasetInvalidError):
-        return problem("upstream-invalid")
-    return problem("internal")
+    return problem(next((name for kind, name in _PROBLEMS if isinstance(error, kind)), "internal"))
 
 
 def _place(error: Exception) -> str:

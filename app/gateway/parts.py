@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from app.core.dicomweb import Representation, Retrieve
 from app.core.identifiers import Subject
 from app.core.multipart import (
-    BodyEnd,
     MultipartInvalidError,
     MultipartReader,
     PartEnd,
@@ -87,9 +86,7 @@ def _uids(asked: Retrieve) -> tuple[str | None, str | None, str | None]:
 class PartsBody:
     """The answer's body, written anew from the archive's multipart body as it comes in. An OriginBody."""
 
-    def __init__(
-        self, source: OriginBody, boundary: bytes, writer: PartWriter | None, check: FileCheck | None
-    ) -> None:
+    def __init__(self, source: OriginBody, boundary: bytes, writer: PartWriter | None, check: FileCheck | None) -> None:
         """``writer`` None: the one part without its envelope. ``check`` None: what the parts hold is no DICOM file."""
         self._source = source
         self._reader = MultipartReader(boundary)
@@ -139,7 +136,7 @@ class PartsBody:
                 yield from self._begun(event)
             elif isinstance(event, PartEnd):
                 yield from self._check.end() if self._check else ()
-            elif isinstance(event, BodyEnd) and self._writer is not None:
+            elif self._writer is not None:  # the end of the body
                 yield self._writer.end()
 
     def _begun(self, part: PartHead) -> Iterator[bytes]:
@@ -154,9 +151,7 @@ class PartsBody:
             yield before
 
 
-async def passing(
-    asked: Retrieve, chosen: Chosen, subject: Subject, opened: OriginAnswer, wiring: Wiring
-) -> Passing:
+async def passing(asked: Retrieve, chosen: Chosen, subject: Subject, opened: OriginAnswer, wiring: Wiring) -> Passing:
     """How the archive's answer is passed on. Raises OriginInvalidError and what reading the body raises."""
     if asked.representation in {Representation.RENDERED, Representation.RENDERED_FRAMES}:
         media_type = opened.content_type.partition(";")[0].strip().lower()

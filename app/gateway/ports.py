@@ -1,4 +1,4 @@
-"""What the data path needs from the rest of the house, as narrow as it uses it. The composition root hands these over."""
+"""What the data path needs from the rest of the house, as narrow as it uses it. The composition root hands it over."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -48,8 +48,8 @@ class GatewayLimits:
     """Bounds of the data path.
 
     ``resolution_ttl_s``: how long the archive's word on whose a study is, and what belongs to it, is believed.
-    ``search_patients``: patients that one search may ask for; ``search_rows``: rows it may consider; ``page_rows``: rows
-    of one answer. ``denial_step_s``: a 404 is answered at a multiple of this, so that its time says nothing.
+    ``search_patients``: patients that one search may ask for; ``search_rows``: rows it may consider; ``page_rows``:
+    rows of one answer. ``denial_step_s``: a 404 is answered at a multiple of this, so that its time says nothing.
     """
 
     resolution_ttl_s: float = 30.0

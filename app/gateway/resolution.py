@@ -1,4 +1,4 @@
-"""Whose a study is, and whether a series and an instance belong to it: the archive's word, remembered for a short while.
+"""Whose a study is, and whether a series and an instance belong to it: the archive's word, remembered a short while.
 
 What is remembered only ever speeds up a permit; whoever is about to be denied is looked up afresh (`admission`), so
 that a forbidden study and one that does not exist cost the same.
@@ -93,4 +93,3 @@ def text_of(dataset: DicomJson, tag: str) -> str | None:
     if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
         return values[0]
     return None
-

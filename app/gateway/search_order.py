@@ -36,7 +36,7 @@ def _falling(text: str) -> tuple[int, ...]:
     return (*(-ord(character) for character in text), 0 if text else 1) if text else (1,)
 
 
-def _first(row: DicomJson, tag: str) -> Any:
+def _first(row: DicomJson, tag: str) -> object:
     element = row.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
     return values[0] if isinstance(values, list) and values else None

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.core.dicomjson import identity, project, rewrite_links
+from app.core.dicomjson import identity, project, rewrite_links, with_patient_counts
 from app.core.dicomweb import Level, Search
 from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyUid, Subject
 from app.core.matching import compile_matching
@@ -17,6 +17,7 @@ from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted, Moment
 from app.gateway.answering import Answer
 from app.gateway.parallel import in_parallel
+from app.gateway.patient_counts import asks_for_counts, counted, question_for
 from app.gateway.ports import Wiring
 from app.gateway.recording import Recorder, target_of
 from app.gateway.resolution import Resolution, text_of
@@ -56,7 +57,7 @@ class Searching:
         page = rows[search.offset : search.offset + limit]
         remaining = max(0, len(rows) - search.offset - limit)
         entries = self._entries(method, search, page)
-        body = self._body(search, page)
+        body = await self._body(session, search, page)
         if entries:
             answer.recorded.extend(entry.record.record_id for entry in entries)
             await self._wiring.journal.append(entries)
@@ -161,9 +162,27 @@ class Searching:
             for key, admitted in first.items()
         ]
 
-    def _body(self, search: Search, page: list[Row]) -> bytes:
+    async def _body(self, session: Session, search: Search, page: list[Row]) -> bytes:
         shown = [rewrite_links(project(search, row.dataset), self._wiring.public_url) for row in page]
-        return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
+        if asks_for_counts(search):
+            counts = await self._patient_counts(session, {row.admitted.patient.subject for row in page})
+            shown = [
+                with_patient_counts(dataset, *counts[row.admitted.patient.subject])
+                for dataset, row in zip(shown, page, strict=True)
+            ]
+        return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+    async def _patient_counts(self, session: Session, subjects: set[Subject]) -> dict[Subject, tuple[int, int, int]]:
+        questions = [
+            question_for(subject) for subject in sorted(subjects, key=lambda one: (one.patient_id, one.issuer))
+        ]
+        found = await self._ask(questions)
+        everything = Search(Level.STUDY)
+        rows = await self._of_one_patient(self._decided(session, everything, found, self._admission.moment()))
+        return {
+            subject: counted(row.dataset for row in rows if row.admitted.patient.subject == subject)
+            for subject in subjects
+        }
 
 
 def _whole(search: Search) -> Search:

@@ -18,7 +18,7 @@ MALLOC_ENVIRONMENT: Mapping[str, str] = {
 }
 
 
-def server_config(  # noqa: PLR0913 - all but the application are keywords
+def server_config(
     app: Callable[..., Any],
     *,
     host: str,

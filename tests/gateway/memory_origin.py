@@ -1,4 +1,4 @@
-"""An archive in memory that ignores every filter, as real ones do with what they do not know, and counts what it is asked."""
+"""An archive in memory that ignores every filter, as real ones do with what they do not know, and notes questions."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
@@ -41,7 +41,10 @@ class Stored:
         row["00080090"] = {"vr": "PN"}
         row["00204000"] = {"vr": "LT", "Value": [self.canary]}
         row["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{self.url}/bulk/7fe00010"}
-        row["00400275"] = {"vr": "SQ", "Value": [{"00420011": {"vr": "OB", "BulkDataURI": f"{self.url}/bulk/00420011"}}]}
+        row["00400275"] = {
+            "vr": "SQ",
+            "Value": [{"00420011": {"vr": "OB", "BulkDataURI": f"{self.url}/bulk/00420011"}}],
+        }
         return row
 
     def row(self, level: Level) -> DicomJson:
@@ -84,8 +87,8 @@ class Stored:
         dataset.PhotometricInterpretation = "MONOCHROME2"
         dataset.PixelData = self.pixels()
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
-        meta.MediaStorageSOPInstanceUID = str(self.instance)
+        meta.MediaStorageSOPClassUID = UID(SECONDARY_CAPTURE)
+        meta.MediaStorageSOPInstanceUID = UID(self.instance)
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.file_meta = meta
         buffer = BytesIO()
@@ -102,7 +105,9 @@ def multipart(parts: list[tuple[str, str, bytes]]) -> bytes:
     for media_type, location, content in parts:
         lines.append(
             f"--{BOUNDARY}\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n"
-            f"Content-Location: {location}\r\n\r\n".encode() + content + b"\r\n"
+            f"Content-Location: {location}\r\n\r\n".encode()
+            + content
+            + b"\r\n"
         )
     return b"".join(lines) + f"--{BOUNDARY}--\r\n".encode()
 
@@ -156,6 +161,12 @@ class MemoryOrigin:
                 continue
             key = (one.subject, one.study, one.series, one.instance)[: 1 + search.level]
             rows.setdefault(key, one.row(search.level))
+        if search.level is Level.STUDY:
+            for (subject, study), row in rows.items():
+                files = [one for one in self.stored if (one.subject, one.study) == (subject, study)]
+                row["00201206"] = {"vr": "IS", "Value": [len({one.series for one in files})]}
+                row["00201208"] = {"vr": "IS", "Value": [len(files)]}
+                row["00201200"] = {"vr": "IS", "Value": [99]}
         return list(rows.values())
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:

@@ -1,8 +1,9 @@
-"""A gateway over a given archive, with the real session store, patients and journal on SQLite, and a chain made of events."""
+"""A gateway over a given archive, with real sessions, patients and journal on SQLite, and a chain made of events."""
 
 import asyncio
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,15 @@ STRANGER = Address(b"\x34" * 20)
 ALWAYS = Window(UnixTime(0), UnixTime(2**40))
 READ = Action.SEARCH | Action.VIEW | Action.RETRIEVE
 PUBLIC_URL = "https://gateway.example/dicom-web"
+
+
+def make_empty_database(folder: Path) -> Path:
+    """A database with its tables and nothing in them."""
+    path = folder / "empty.sqlite"
+    database = open_database(f"sqlite:///{path}")
+    upgrade(database)
+    database.close()
+    return path
 
 
 @dataclass
@@ -111,9 +121,10 @@ class NotedJournal:
 class World:
     """Build it inside a running event loop, ``close`` it at the end."""
 
-    def __init__(self, folder: Path, origin: Origin, limits: GatewayLimits | None = None) -> None:
+    def __init__(self, empty: Path, folder: Path, origin: Origin, limits: GatewayLimits | None = None) -> None:
+        """``empty``: a database with its tables, to copy; making them takes longer than most tests."""
+        shutil.copy(empty, folder / "gateway.sqlite")
         self.database: Database = open_database(f"sqlite:///{folder / 'gateway.sqlite'}")
-        upgrade(self.database)
         self.origin = origin
         self.sessions = Sessions(self.database)
         self.patients = Patients(self.database)
@@ -141,8 +152,8 @@ class World:
             standing=self.standing,
             revoked_here=lambda: self.revoked,
             study_key_of=self.study_key,
-            clock=lambda: self.now(),
-            monotonic=lambda: self.monotonic(),
+            clock=lambda: self.now(),  # noqa: PLW0108 - replaced by tests later
+            monotonic=lambda: self.monotonic(),  # noqa: PLW0108 - the same
             random_bytes=os.urandom,
             alarm=self.alarms.append,
             public_url=PUBLIC_URL,

@@ -1,0 +1,37 @@
+"""NumberOfPatientRelatedStudies, -Series and -Instances: over what the caller may see, whatever the search filters.
+
+The archive's own numbers would tell of hidden studies. They are counted only where an includefield asks for them.
+"""
+
+from collections.abc import Iterable
+
+from app.core.attributes import PATIENT_COUNTS
+from app.core.dicomjson import DicomJson
+from app.core.dicomweb import Level, Matching, Search
+from app.core.identifiers import Subject
+
+_PATIENT_ID = "00100020"
+_SERIES_IN_STUDY = "00201206"
+_INSTANCES_IN_STUDY = "00201208"
+
+
+def asks_for_counts(search: Search) -> bool:
+    """Whether an includefield names one of them."""
+    return any(path[0] in PATIENT_COUNTS for path in search.include)
+
+
+def question_for(subject: Subject) -> Search:
+    """The question whose permitted rows are to be counted."""
+    return Search(Level.STUDY, matching=(Matching((_PATIENT_ID,), subject.patient_id),))
+
+
+def counted(rows: Iterable[DicomJson]) -> tuple[int, int, int]:
+    """Studies, series and instances of these study rows. A study whose own counts are missing adds none of them."""
+    listed = list(rows)
+    series = sum(_number(row, _SERIES_IN_STUDY) for row in listed)
+    return len(listed), series, sum(_number(row, _INSTANCES_IN_STUDY) for row in listed)
+
+
+def _number(row: DicomJson, tag: str) -> int:
+    values = row.get(tag, {}).get("Value") or [0]
+    return int(values[0]) if isinstance(values[0], int | str) else 0
