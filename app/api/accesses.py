@@ -47,6 +47,19 @@ async def listing(
     return {"accesses": [await _view(wiring, access) for access in page.accesses], "next": page.cursor}
 
 
+@router.get("/api/accesses/export")
+async def export(request: Request, caller: SignedIn, limit: int = 100, cursor: int | None = None) -> dict[str, Any]:
+    """What opens every commitment, for auditors: canonical bytes and salt, the newest first."""
+    wiring = wiring_of(request)
+    caller.must_hold(Role.AUDITOR)
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise ProblemError(problem("invalid-parameter"))
+    page = await wiring.accesses.all(limit, cursor)
+    # An erased patient's records have nothing left to open them with.
+    records = [{"record": to_hex(one.body), "salt": to_hex(one.salt)} for one in page.accesses if one.body]
+    return {"records": records, "next": page.cursor}
+
+
 @router.get("/api/accesses/{record_id}/proof")
 async def proof(request: Request, caller: SignedIn, record_id: str) -> dict[str, Any]:
     """What opens the commitment on the chain, and where it stands. 404 until the record is on the chain."""

@@ -14,20 +14,15 @@ from typing import Final
 
 from app.chain import deployment as file
 from app.chain.abi_codec import constructor
+from app.chain.account import Account
 from app.chain.artefacts import NAMES, load
 from app.chain.contracts import Contracts
 from app.chain.deployment import Contract, Deployment, DeploymentError
 from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import block_hash, fields, quantity, to_data, to_quantity
-from app.chain.rpc import Node, NodeUnavailableError
+from app.chain.rpc import Node
 from app.chain.sender import (
-    Broadcast,
     Signer,
-    Unsigned,
-    account_nonce,
-    broadcast,
-    estimate_fees,
-    with_margin,
 )
 from app.core.basis import role_id
 from app.core.identifiers import Address, BlockHash, BlockRef
@@ -76,14 +71,15 @@ async def deploy(
 ) -> Deployment:
     """The deployment at ``path``: made now, finished, or as it stands there already.
 
-    The signer becomes the first admin. Raises DeploymentError, RpcError, or OSError when the file cannot be written.
+    The signer becomes the first admin. Raises DeploymentError, NotTakenError, RpcError, or OSError when the file cannot be
+    written.
     """
     if await asyncio.to_thread(path.exists):
         found = file.load(path)
         await file.check(found, nodes)
         return found
     await nodes.check_chain(plan.chain_id)
-    account = _Account(nodes, signer, plan.chain_id)
+    account = Account(nodes, signer, plan.chain_id)
     start = await _start(account, path)
     creation = _creation_codes(start, plan)
     for at, name in enumerate(NAMES):
@@ -97,7 +93,7 @@ async def deploy(
 
 
 async def _set_roles(
-    account: "_Account", contracts: Contracts, roles: Sequence[FirstRole], progress: Callable[[str], None]
+    account: Account, contracts: Contracts, roles: Sequence[FirstRole], progress: Callable[[str], None]
 ) -> None:
     for first in roles:
         role = role_id(first.role)
@@ -139,7 +135,7 @@ async def _contract(nodes: Nodes, start: _Start, name: str) -> Contract:
     return Contract(start.address(name), load(name).path, keccak256(code))
 
 
-async def _start(account: "_Account", path: Path) -> _Start:
+async def _start(account: Account, path: Path) -> _Start:
     """Where an unfinished deployment began, as long as the chain still holds that block; else here and now."""
     nodes, signer = account.nodes, account.signer
     kept = _start_path(path)
@@ -181,38 +177,3 @@ async def _block(nodes: Nodes, number: str) -> BlockRef | None:
         return BlockRef(quantity(found.get("number"), "the block's number"), block_hash(found.get("hash")))
 
     return await nodes.first(ask)
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """The deployer's account: one transaction at a time, each mined before the next."""
-
-    nodes: Nodes
-    signer: Signer
-    chain_id: int
-
-    async def next_nonce(self) -> int:
-        return await account_nonce(self.nodes, self.signer.address)
-
-    async def send(self, nonce: int, to: Address | None, data: bytes) -> None:
-        """Returns once the transaction of that account nonce is mined, sending it unless it is already."""
-        if await self.next_nonce() > nonce:
-            return
-        call = {"from": to_data(self.signer.address), "data": to_data(data)}
-        if to is not None:
-            call["to"] = to_data(to)
-
-        async def ask(node: Node) -> int:
-            return quantity(await node.call("eth_estimateGas", call, LATEST), "the gas")
-
-        gas = with_margin(await self.nodes.first(ask))
-        fees = await estimate_fees(self.nodes)
-        signed = self.signer.sign(Unsigned(self.chain_id, nonce, to, data, gas, fees))
-        said = await broadcast(self.nodes, signed.raw)
-        if said in (Broadcast.UNFUNDED, Broadcast.REFUSED):
-            raise DeploymentError(f"the deployer's transaction was not taken: {said.name.lower()}")
-        for _ in range(round(_MINED_WITHIN_S / _POLL_S)):
-            if await self.next_nonce() > nonce:
-                return
-            await asyncio.sleep(_POLL_S)
-        raise NodeUnavailableError("the deployer's transaction is not mined: start again to go on waiting")

@@ -49,6 +49,13 @@ def say(text: str) -> None:
     _errors.print(text, markup=False, highlight=False)
 
 
+def progress_line(text: str) -> None:
+    """How far long work has come, on one line of standard error that is written over; silent where nobody watches."""
+    if _errors.is_terminal:
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
 def _text(value: object) -> str:
     if value is None:
         return "-"
