@@ -92,10 +92,11 @@ def decoded(value: bytes, codecs: Sequence[str] | None) -> str | None:
     """The text, None where it cannot be told. Plain ASCII is the same in every character set, also an unknown one."""
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
-    if codecs is None:
+    fragments: list[tuple[bytes, bytes]] = _FRAGMENT.findall(value)
+    if codecs is None or b"".join(map(b"".join, fragments)) != value:  # an escape that is cut short fits no fragment
         return None
     try:
-        return "".join(_fragment(escape, text, codecs) for escape, text in _FRAGMENT.findall(value))
+        return "".join(_fragment(escape, text, codecs) for escape, text in fragments)
     except UnicodeDecodeError:
         return None
 

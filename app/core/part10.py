@@ -123,10 +123,10 @@ class Part10Scanner:
         for start in range(0, len(view), _STEP_BYTES):
             piece = view[start : start + _STEP_BYTES]
             self._take(piece if self._inflater is None else self._inflater.inflate(piece, self._left()))
+            if self._looked_at - (len(self._bytes) - self._at) > self._limit:
+                raise Part10InvalidError("an identity too far from the beginning")
             if self._last >= _SERIES:
                 return self._identity()
-            if self._looked_at > self._limit:
-                raise Part10InvalidError("an identity too far from the beginning")
         return None
 
     def close(self) -> Part10Identity:
@@ -137,7 +137,7 @@ class Part10Scanner:
         return self._identity()
 
     def _left(self) -> int:
-        return self._limit + 1 - self._looked_at
+        return max(1, self._limit + 1 - self._looked_at)
 
     def _take(self, data: bytes | memoryview) -> None:
         """Go on as far as the bytes reach."""
@@ -283,17 +283,22 @@ class _Inflater:
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._is_cut = False
 
     @property
     def is_done(self) -> bool:
         return self._zlib.eof
 
     def inflate(self, data: bytes | memoryview, limit: int) -> bytes:
-        """At most ``limit`` bytes: one more than may be looked at, so that the rest is never asked for."""
+        """At most ``limit`` bytes, at least 1. Once that has cut something off, nothing can follow."""
+        if self._is_cut:
+            raise Part10InvalidError("an identity too far from the beginning")
         try:
-            return self._zlib.decompress(data, limit)
+            inflated = self._zlib.decompress(data, limit)
         except zlib.error:
             raise Part10InvalidError("not deflated") from None
+        self._is_cut = bool(self._zlib.unconsumed_tail)
+        return inflated
 
 
 def _uid(value: bytes) -> str:
