@@ -1,15 +1,15 @@
 """The contracts on a real chain: deployed once, found again, resumed half-way, and refused when they are not there."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.chain.account import Account
 from app.chain.anvil import Anvil, free_port
 from app.chain.contracts import ConsentStatus, RevertError
-from app.chain.deploy import _Account, _start, created_address, deploy
+from app.chain.deploy import _start, created_address, deploy
 from app.chain.deployment import DeploymentError, check, load
 from app.chain.nodes import Nodes, WrongChainError
 from app.chain.quantities import to_data
@@ -22,6 +22,10 @@ from tests.support.chain import ALWAYS, Chain, Deployed, plan, signer
 from tests.support.lying_node import honest, lying_node
 
 KEY = PatientKey(b"\x07" * 32)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {one.name for one in folder.iterdir()}
 
 
 async def test_the_deployment_stands_as_planned(chain: Chain) -> None:
@@ -86,7 +90,7 @@ async def test_a_deployment_that_was_killed_goes_on(tmp_path: Path, sent: int) -
             if sent < 10:
                 with pytest.raises(RpcError):
                     await deploy(nodes, signer("admin"), plan(), path)
-                assert path.name not in os.listdir(tmp_path)
+                assert path.name not in names_in(tmp_path)
             node.twist = honest
             made = await deploy(nodes, signer("admin"), plan(), path)
             await check(made, nodes)
@@ -94,7 +98,7 @@ async def test_a_deployment_that_was_killed_goes_on(tmp_path: Path, sent: int) -
             assert made.block.number == 0
             # Nothing was sent twice: ten transactions of one account, ten blocks.
             assert await account_nonce(nodes, signer("admin").address) == 10
-            assert os.listdir(tmp_path) == ["deployment.json"]
+            assert names_in(tmp_path) == {"deployment.json"}
 
 
 async def test_a_started_deployment_whose_chain_is_gone_begins_anew(tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ async def test_a_started_deployment_whose_chain_is_gone_begins_anew(tmp_path: Pa
     async with Anvil(free_port()) as anvil, Nodes.of([anvil.url]) as nodes:
         await anvil.node.call("evm_mine")
         await anvil.node.call("anvil_setNonce", to_data(signer("admin").address), "0x7")
-        await _start(_Account(nodes, signer("admin"), 31337), path)
+        await _start(Account(nodes, signer("admin"), 31337), path)
     async with Anvil(free_port()) as anvil, Nodes.of([anvil.url]) as nodes:
         made = await deploy(nodes, signer("admin"), plan(), path)
         assert made.address("ConsentryRoles") == created_address(signer("admin").address, 0)
@@ -111,11 +115,11 @@ async def test_a_started_deployment_whose_chain_is_gone_begins_anew(tmp_path: Pa
 async def test_a_nonce_that_someone_else_used_stops_it(tmp_path: Path) -> None:
     path = tmp_path / "deployment.json"
     async with Anvil(free_port()) as anvil, Nodes.of([anvil.url]) as nodes:
-        await _start(_Account(nodes, signer("admin"), 31337), path)
+        await _start(Account(nodes, signer("admin"), 31337), path)
         await anvil.node.call("anvil_setNonce", to_data(signer("admin").address), "0x1")
         with pytest.raises(DeploymentError):
             await deploy(nodes, signer("admin"), plan(), path)
-        assert path.name not in os.listdir(tmp_path)
+        assert path.name not in names_in(tmp_path)
 
 
 async def test_what_is_not_on_the_chain_is_refused(chain: Chain, tmp_path: Path) -> None:
