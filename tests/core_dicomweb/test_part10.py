@@ -43,9 +43,9 @@ def _scan(pieces: Sequence[bytes], limit: int = MAX_LOOKED_AT_BYTES) -> Part10Id
     return scanner.close()
 
 
-def _scan_or_none(pieces: Sequence[bytes]) -> Part10Identity | None:
+def _scan_or_none(pieces: Sequence[bytes], limit: int = MAX_LOOKED_AT_BYTES) -> Part10Identity | None:
     try:
-        return _scan(pieces)
+        return _scan(pieces, limit)
     except Part10InvalidError:
         return None
 
@@ -404,3 +404,10 @@ def _agrees(found: Part10Identity, data: bytes, read: Callable[[bytes], tuple[An
     except Exception:  # noqa: BLE001 - whatever pydicom makes of damage, it did not read another identity
         return
     assert found.subject.patient_id in {"", *theirs[3]}
+
+
+def test_nothing_follows_what_the_bound_cut_off() -> None:
+    packer = zlib.compressobj(0, wbits=-zlib.MAX_WBITS)
+    body = INSTANCE + _short(0x00100020, b"LO", b"A" * 4000) + REST
+    deflated = packer.compress(body) + packer.flush()
+    assert _scan_or_none([DEFLATED + deflated[:1000], deflated[1000:]], limit=2000) is None
