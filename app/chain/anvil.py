@@ -101,6 +101,7 @@ class Anvil:
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _lock: int | None = field(default=None, init=False)
     _kept: object = field(default=None, init=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def __post_init__(self) -> None:
         self.node = Node(self.url, "the embedded chain", Limits(deadline_s=10, answer_bytes=1 << 30))
@@ -206,13 +207,14 @@ class Anvil:
         """Writes the state to the folder if the head moved since the last time. Raises RpcError, OSError."""
         if self.folder is None:
             return False
-        head = await self.node.call("eth_getBlockByNumber", "latest", False)
-        if head == self._kept:
-            return False
-        dump = data(await self.node.call("anvil_dumpState", deadline_s=60), "the dump")
-        await asyncio.to_thread(self.folder.write, dump)
-        self._kept = head
-        return True
+        async with self._writing:  # one writer at a time: both would write the same temporary file
+            head = await self.node.call("eth_getBlockByNumber", "latest", False)
+            if head == self._kept:
+                return False
+            dump = data(await self.node.call("anvil_dumpState", deadline_s=60), "the dump")
+            await asyncio.to_thread(self.folder.write, dump)
+            self._kept = head
+            return True
 
     async def keep(self, interval_s: float = 0.5) -> None:
         """Writes the state soon after each change, and starts the chain again if it dies.

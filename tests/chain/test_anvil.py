@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -168,6 +169,27 @@ async def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:
         assert not await anvil.persist()
         await anvil.node.call("evm_mine")
         assert await anvil.persist()
+
+
+async def test_two_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = 0
+    write = ChainFolder.write
+
+    def slowly(folder: ChainFolder, dump: bytes) -> None:
+        nonlocal writing
+        writing += 1
+        assert writing == 1, "two writers at once"
+        time.sleep(0.05)
+        write(folder, dump)
+        writing -= 1
+
+    monkeypatch.setattr(ChainFolder, "write", slowly)
+    async with Anvil(free_port(), ChainFolder(tmp_path)) as anvil:
+        done = []
+        for _ in range(3):
+            await anvil.node.call("evm_mine")
+            done.append(asyncio.create_task(anvil.persist()))
+        assert any(await asyncio.gather(*done))
 
 
 async def test_the_development_accounts_are_anvils_own() -> None:
