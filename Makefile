@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench soak test-python test-core test-contracts \
 	check-lint check-format check-types check-imports check-contracts check-artefacts check-slither \
-	lint format contracts gas lock clean run-environment develop-environment
+	lint format contracts docs gas lock clean run-environment develop-environment
 
 BIN := .venv/bin
 NPM := "$(CURDIR)/$(BIN)/npm" run --silent
@@ -78,7 +78,7 @@ bench: develop-environment ## Requests through Consentry beside the PACS asked d
 	@$(BIN)/python -m bench
 
 soak: develop-environment ## The promises' tests at release size (hours); SEED=… repeats a run
-	@$(BIN)/python -m pytest -m soak --profile=soak $(if $(SEED),--seed=$(SEED))
+	@$(BIN)/python -m pytest -m soak --profile=soak -o faulthandler_timeout=0 $(if $(SEED),--seed=$(SEED))
 
 lint: check-lint check-types check-imports ## The checks that take seconds
 
@@ -89,6 +89,9 @@ format: develop-environment ## Rewrite Python, Solidity and JavaScript in the ho
 
 contracts: develop-environment ## Compile the contracts and write the ABIs the gateway uses
 	@$(NPM) build
+
+docs: develop-environment ## Write docs/COMMANDS.md from the command line's own help
+	@$(BIN)/python -m tools.command_page
 
 gas: develop-environment ## Gas per access and per consent
 	@$(NPM) gas
