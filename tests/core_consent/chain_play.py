@@ -1,0 +1,255 @@
+"""Random histories played through the real contracts, and the state that their events fold into."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from coincurve import PrivateKey
+
+from app.chain.anvil import DEVELOPMENT_KEYS
+from app.chain.contracts import CallData
+from app.chain.events import EventReader, place_of
+from app.chain.quantities import items, to_data, to_quantity
+from app.chain.rpc import Call
+from app.core.basis import NO_STUDY, person, role_id
+from app.core.consent import GENESIS, Patient, Revoked, State
+from app.core.events import Event
+from app.core.fold import fold
+from app.core.identifiers import Address, BasisId, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.keccak import keccak256
+from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveAcceptance, MoveVeto, Revocation
+from app.core.policy import AccessRequest
+from app.core.terms import Action, Effect, Purpose, Role, Terms, Window
+from app.core.typed_data import digest, words_hash
+from app.core.words import NO_NAMES, words_for
+from tests.support.chain import ALWAYS, CAST, MOVE_DELAY_S, Chain, signer
+from tests.support.consents import domains, signed
+
+# Few people in many parts: patients are physicians too, and a guardian may be a controller elsewhere.
+PEOPLE = ("patient1", "patient2", "physician1", "physician2")
+PURPOSES = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT, Purpose.PWATRNY)
+_LONGEST_S = 4_000
+_NOBODY = Signer(b"")
+
+
+def key_of(name: str) -> bytes:
+    return DEVELOPMENT_KEYS[CAST.index(name)]
+
+
+def signer_of(name: str) -> Signer:
+    return Signer(bytes(signer(name).address))
+
+
+@dataclass(slots=True)
+class Play:
+    """A chain, and the mirror's state of it. Whoever plays only does what the state says can be done."""
+
+    chain: Chain
+    rng: random.Random
+    state: State = GENESIS
+    events: list[Event] = field(default_factory=list)
+    now: UnixTime = ALWAYS.start
+    patients: list[PatientKey] = field(default_factory=list)
+    studies: list[StudyKey] = field(default_factory=list)
+    granted: dict[PatientKey, list[ConsentId]] = field(default_factory=dict)
+    _read_to: int = 0
+
+    async def begin(self) -> None:
+        self.patients = [PatientKey(self.rng.randbytes(32)) for _ in range(2)]
+        self.studies = sorted(StudyKey(self.rng.randbytes(32)) for _ in range(2))
+        self.now = await self.chain.time()
+        await self._read()
+
+    async def step(self) -> None:
+        """One random move; every transaction must succeed, and its events must fold."""
+        moves = (self._role, self._patient, self._patient, self._grant, self._grant, self._grant, self._revoke)
+        made = None
+        while made is None:
+            # The time is set before the move is thought of: what it needs must hold in its own block.
+            made = await self.rng.choice(moves)(UnixTime(self.now + self.rng.randrange(1, 900)))
+        await self._read()
+
+    def requests(self) -> list[AccessRequest]:
+        return [
+            AccessRequest(signer(name).address, patient, study, action, purpose)
+            for name in PEOPLE
+            for patient in self.patients
+            for study in (*self.studies, NO_STUDY)
+            for action in Action
+            for purpose in PURPOSES
+        ]
+
+    async def verdicts(self, requests: Sequence[AccessRequest]) -> list[BasisId | None]:
+        """What the contract's view says of each at the head."""
+        consents = self.chain.contracts.consents
+        views = [
+            consents.decide(asked.actor, asked.patient, asked.study, asked.action, asked.purpose) for asked in requests
+        ]
+        block = to_quantity(await self.chain.height())
+        answers = await self.chain.anvil.node.batch(
+            [Call("eth_call", ({"to": to_data(v.call.to), "data": to_data(v.call.data)}, block)) for v in views]
+        )
+        verdicts = []
+        for view, answer in zip(views, answers, strict=True):
+            assert isinstance(answer, str)
+            verdicts.append(view.answer(bytes.fromhex(answer[2:])))
+        return verdicts
+
+    async def _send(self, who: str, call: CallData, at: UnixTime) -> bool:
+        await self.chain.rpc("evm_setNextBlockTimestamp", to_quantity(at))
+        await self.chain.send(signer(who), call)
+        self.now = at
+        return True
+
+    async def _read(self) -> None:
+        height = await self.chain.height()
+        wanted = {
+            "fromBlock": to_quantity(self._read_to),
+            "toBlock": to_quantity(height),
+            "address": [to_data(address) for address in self.chain.deployment.addresses],
+        }
+        reader = EventReader(self.chain.deployment)
+        for log in items(await self.chain.rpc("eth_getLogs", wanted), "the logs"):
+            assert self._read_to <= place_of(log).block.number <= height
+            event = reader.read(log)
+            if event is not None:
+                self.events.append(event)
+                self.state = fold(self.state, event)
+        self._read_to = height + 1
+
+    async def _role(self, at: UnixTime) -> bool | None:
+        role, account = role_id(Role.PHYSICIAN), signer(self.rng.choice(PEOPLE)).address
+        roles = self.chain.contracts.roles
+        if self.state.role_window(role, account) is not None and self.rng.random() < 0.25:
+            return await self._send("admin", roles.withdraw_role(role, account), at)
+        start = UnixTime(at + self.rng.randrange(-_LONGEST_S, 1_000))
+        window = Window(start, UnixTime(max(start, at) + self.rng.randrange(1, _LONGEST_S)))
+        return await self._send("admin", roles.set_role(role, account, window), at)
+
+    async def _patient(self, at: UnixTime) -> bool | None:
+        key = self.rng.choice(self.patients)
+        patient = self.state.patient(key)
+        if patient is None:
+            claimer = Address(keccak256(PrivateKey(key).public_key.format(compressed=False)[1:])[12:])
+            enrol = self.chain.contracts.patients.enrol(key, claimer, UnixTime(at + 50_000))
+            return await self._send("registrar", enrol, at)
+        if not patient.claimed:
+            return await self._claim(key, at)
+        if patient.move is not None and self.rng.random() < 0.7:
+            return await self._end_move(patient, at)
+        if self.rng.random() < 0.3:
+            new = signer_of(self.rng.choice(PEOPLE))
+            if new == patient.controller:
+                return None
+            return await self._send("registrar", self.chain.contracts.patients.start_move(key, new), at)
+        return await self._guardian(patient, at)
+
+    async def _claim(self, key: PatientKey, at: UnixTime) -> bool:
+        who = self.rng.choice(PEOPLE)
+        claim = Claim(key, signer_of(who), UnixTime(at + 60))
+        words, hashed = self._words(claim)
+        by_claim_key = signed(digest(claim, words, domains(self.chain)), key)
+        call = self.chain.contracts.patients.claim(
+            key, claim.controller, by_claim_key, self._sign(claim, who), claim.deadline, hashed
+        )
+        return await self._send("relayer", call, at)
+
+    async def _end_move(self, patient: Patient, at: UnixTime) -> bool:
+        patients, deadline = self.chain.contracts.patients, UnixTime(at + MOVE_DELAY_S + 60)
+        old = self._name(patient.controller)
+        assert patient.move is not None
+        if self.rng.random() < 0.4:
+            if self.rng.random() < 0.5:
+                return await self._send(old, patients.veto_move(patient.key), at)
+            veto = MoveVeto(patient.key, patient.move_nonce, deadline)
+            call = patients.veto_move_by_signature(patient.key, self._sign(veto, old), deadline, self._words(veto)[1])
+            return await self._send("relayer", call, at)
+        acceptance = MoveAcceptance(patient.key, patient.move.controller, patient.move_nonce, deadline)
+        signature = self._sign(acceptance, self._name(patient.move.controller))
+        call = patients.finish_move(patient.key, signature, deadline, self._words(acceptance)[1])
+        return await self._send("relayer", call, UnixTime(max(at, patient.move.ready_at)))
+
+    async def _guardian(self, patient: Patient, at: UnixTime) -> bool:
+        removed = self.rng.random() < 0.2
+        guardian = _NOBODY if removed else signer_of(self.rng.choice(PEOPLE))
+        until = UnixTime(0 if removed else at + self.rng.randrange(1, _LONGEST_S))
+        patients, controller = self.chain.contracts.patients, self._name(patient.controller)
+        if self.rng.random() < 0.5:
+            return await self._send(controller, patients.set_guardian(patient.key, guardian, until), at)
+        change = GuardianChange(patient.key, guardian, until, patient.guardian_nonce, UnixTime(at + 60))
+        call = patients.set_guardian_by_signature(
+            patient.key, guardian, until, self._sign(change, controller), change.deadline, self._words(change)[1]
+        )
+        return await self._send("relayer", call, at)
+
+    def _grantor(self, at: UnixTime) -> tuple[Patient, str] | None:
+        patient = self.state.patient(self.rng.choice(self.patients))
+        if patient is None or not patient.claimed:
+            return None
+        guardian = patient.guardian
+        if guardian is not None and at < guardian.until and self.rng.random() < 0.4:
+            return patient, self._name(guardian.signer)
+        return patient, self._name(patient.controller)
+
+    async def _grant(self, at: UnixTime) -> bool | None:
+        found = self._grantor(at)
+        if found is None:
+            return None
+        patient, who = found
+        start = UnixTime(at + self.rng.randrange(-_LONGEST_S, 1_500))
+        everyone = [*(person(signer(name).address) for name in PEOPLE), Grantee(b"\x01" * 32)]
+        terms = Terms(
+            patient=patient.key,
+            grantee=self.rng.choice(everyone),
+            effect=self.rng.choice([Effect.PERMIT, Effect.PERMIT, Effect.PERMIT, Effect.DENY]),
+            actions=Action(self.rng.randrange(1, 16)),
+            purposes=sum(1 << purpose for purpose in self.rng.sample(PURPOSES, self.rng.randrange(1, 4))),
+            window=Window(start, UnixTime(max(start, at) + self.rng.randrange(1, 3 * _LONGEST_S))),
+            studies=tuple(sorted(self.rng.sample(self.studies, self.rng.choice([0, 0, 1, 2])))),
+            epoch=patient.epoch,
+            consent_nonce=self.rng.randbytes(32),
+        )
+        consents = self.chain.contracts.consents
+        if self.rng.random() < 0.5:
+            sent = await self._send(who, consents.grant(terms), at)
+        else:
+            offer = ConsentOffer(terms, UnixTime(at + self.rng.choice([0, 60])))
+            signature, hashed = self._sign(offer, who), self._words(offer)[1]
+            call = consents.grant_by_signature(terms, hashed, offer.deadline, signer_of(who), signature)
+            sent = await self._send("relayer", call, at)
+        ids = await self.chain.contracts.ask(self.chain.nodes, consents.consent_ids(patient.key))
+        self.granted.setdefault(patient.key, []).append(ids[-1])
+        return sent
+
+    async def _revoke(self, at: UnixTime) -> bool | None:
+        found = self._grantor(at)
+        if found is None:
+            return None
+        patient, who = found
+        ids = [c for c in self.granted.get(patient.key, []) if not isinstance(patient.consent(c), Revoked)]
+        chosen = self.rng.choice([*ids, ConsentId(self.rng.randbytes(32))])
+        consents = self.chain.contracts.consents
+        if self.rng.random() < 0.5:
+            return await self._send(who, consents.revoke(patient.key, chosen), at)
+        revocation = Revocation(patient.key, chosen, UnixTime(at + 60))
+        call = consents.revoke_by_signature(
+            patient.key,
+            chosen,
+            self._words(revocation)[1],
+            revocation.deadline,
+            signer_of(who),
+            self._sign(revocation, who),
+        )
+        return await self._send("relayer", call, at)
+
+    def _sign(self, message: Message, who: str) -> bytes:
+        return signed(digest(message, self._words(message)[0], domains(self.chain)), key_of(who))
+
+    @staticmethod
+    def _words(message: Message) -> tuple[str, bytes]:
+        words = words_for(message, NO_NAMES)
+        return words, words_hash(words)
+
+    @staticmethod
+    def _name(who: Signer) -> str:
+        return next(name for name in PEOPLE if signer_of(name) == who)

@@ -1,0 +1,149 @@
+"""What an auditor asks afterwards: could this access have been permitted, and was this record's own question."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from app.core.basis import GUARDIAN, NO_STUDY, SELF, person, role_id
+from app.core.consent import GENESIS, State
+from app.core.events import AccessLogged, ConsentGranted, Event, GuardianSet, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.fold import fold_all
+from app.core.hindsight import Span, could_permit, does_permit
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    BlockHash,
+    BlockRef,
+    Commitment,
+    ConsentId,
+    PatientKey,
+    Signer,
+    StudyKey,
+    UnixTime,
+)
+from app.core.policy import AccessRequest, Deny, permitting
+from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from tests.core_consent.model import T0, Maker
+from tests.core_consent.test_record import RECORD
+
+PATIENT = PatientKey(b"\x01" * 32)
+ANNA, BEN, DOCTOR = (Signer(bytes([mark]) * 20) for mark in (0xA1, 0xB2, 0xD0))
+STUDY, OTHER_STUDY = StudyKey(b"\x05" * 32), StudyKey(b"\x06" * 32)
+PERMIT, DENY = ConsentId(b"\x07" * 32), ConsentId(b"\x08" * 32)
+TERMS = Terms(
+    patient=PATIENT,
+    grantee=person(Address(DOCTOR)),
+    effect=Effect.PERMIT,
+    actions=Action.VIEW,
+    purposes=1 << Purpose.TREAT,
+    window=Window(UnixTime(100), UnixTime(200)),
+    studies=(),
+    epoch=0,
+    consent_nonce=bytes(32),
+)
+PLAYERS: list[Event] = [
+    PatientEnrolled(PATIENT, Address(BEN), UnixTime(0)),
+    PatientClaimed(PATIENT, Address(ANNA), ANNA),
+    GuardianSet(PATIENT, Address(BEN), BEN, UnixTime(150)),
+    RoleSet(role_id(Role.PHYSICIAN), Address(DOCTOR), Window(UnixTime(50), UnixTime(300))),
+]
+
+
+def state_with(*consents: tuple[ConsentId, Terms]) -> State:
+    grants = [ConsentGranted(name, terms, Address(ANNA), Capacity.CONTROLLER) for name, terms in consents]
+    return fold_all(GENESIS, [*PLAYERS, *grants])
+
+
+def access(by: Signer = DOCTOR, basis: bytes = PERMIT, patient: PatientKey = PATIENT) -> AccessLogged:
+    block = BlockRef(9, BlockHash(bytes(32)))
+    return AccessLogged(BasisId(basis), Address(by), patient, 0, block, Commitment(bytes(32)))
+
+
+def span(first: int, last: int) -> Span:
+    return Span(UnixTime(first), UnixTime(last))
+
+
+@pytest.mark.parametrize(
+    ("decided", "expected"),
+    [((90, 99), False), ((90, 100), True), ((150, 150), True), ((199, 250), True), ((200, 300), False)],
+)
+def test_some_time_in_the_span_must_lie_in_the_window(decided: tuple[int, int], *, expected: bool) -> None:
+    assert could_permit(state_with((PERMIT, TERMS)), access(), span(*decided)) is expected
+
+
+def test_a_role_that_begins_or_ends_in_the_span_is_enough() -> None:
+    terms = replace(TERMS, window=Window(UnixTime(0), UnixTime(400)))
+    state = state_with((PERMIT, terms))
+    assert could_permit(state, access(), span(40, 60))
+    assert could_permit(state, access(), span(299, 400))
+    assert not could_permit(state, access(), span(300, 400))
+
+
+def test_a_deny_leaves_the_rest() -> None:
+    def deny(**change: object) -> State:
+        terms = replace(TERMS, effect=Effect.DENY, actions=Action(15), **change)  # type: ignore[arg-type]
+        return state_with((PERMIT, TERMS), (DENY, terms))
+
+    whole = span(100, 199)
+    assert not could_permit(deny(), access(), whole)
+    assert could_permit(deny(window=Window(UnixTime(100), UnixTime(150))), access(), whole)
+    assert not could_permit(deny(window=Window(UnixTime(100), UnixTime(150))), access(), span(100, 149))
+    assert could_permit(deny(window=Window(UnixTime(150), UnixTime(200))), access(), whole)
+    assert could_permit(deny(studies=(STUDY,)), access(), whole)
+    assert not could_permit(deny(), access(basis=DENY), whole)
+
+
+def test_patients_and_guardians() -> None:
+    state = state_with()
+    assert could_permit(state, access(ANNA, SELF), span(0, 0))
+    assert not could_permit(state, access(BEN, SELF), span(0, 0))
+    assert could_permit(state, access(BEN, GUARDIAN), span(149, 400))
+    assert not could_permit(state, access(BEN, GUARDIAN), span(150, 400))
+    assert not could_permit(state, access(ANNA, SELF, PatientKey(b"\x09" * 32)), span(0, 0))
+
+
+def test_a_basis_that_never_was() -> None:
+    assert not could_permit(state_with((PERMIT, TERMS)), access(basis=DENY), span(0, 400))
+    assert not could_permit(state_with((PERMIT, TERMS)), access(by=ANNA), span(0, 400))
+
+
+def test_a_record_is_judged_by_its_own_question() -> None:
+    state = state_with((PERMIT, replace(TERMS, studies=(STUDY,))))
+    record = replace(RECORD, action=Action.VIEW, purpose=Purpose.TREAT, study_key=STUDY)
+    at = UnixTime(150)
+    assert does_permit(state, access(), record, at)
+    assert does_permit(state, access(), replace(record, study_key=None), at)
+    assert not does_permit(state, access(), record, UnixTime(200))
+    assert not does_permit(state, access(), replace(record, action=Action.RETRIEVE), at)
+    assert not does_permit(state, access(), replace(record, purpose=Purpose.HRESCH), at)
+    assert not does_permit(state, access(), replace(record, study_key=OTHER_STUDY), at)
+    everything = state_with((PERMIT, TERMS))
+    assert does_permit(everything, access(), replace(record, study_key=None), at)
+    assert does_permit(everything, access(), record, at)
+
+
+def test_what_was_permitted_is_always_found_authorised(rng: random.Random) -> None:
+    """Completeness, and soundness against trying every question at every second."""
+    found = {True: 0, False: 0}
+    for _ in range(25):
+        maker = Maker(rng, patients=2, people=3, studies=2)
+        state = fold_all(GENESIS, maker.history(rng.randrange(60)))
+        bases = {SELF, GUARDIAN, *(BasisId(consent.id) for consent in state.consents())}
+        for basis in sorted(bases):
+            first = T0 + rng.randrange(-40, 40)
+            decided = span(first, first + rng.randrange(20))
+            patient, actor = rng.choice(maker.patients), rng.choice(maker.actors)
+            expected = any(
+                basis in bases
+                for now in range(decided.first, decided.last + 1)
+                for study in (*maker.studies, NO_STUDY)
+                for action in Action
+                for purpose in (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT)
+                for bases in [permitting(state, AccessRequest(actor, patient, study, action, purpose), UnixTime(now))]
+                if not isinstance(bases, Deny)
+            )
+            asked = replace(access(basis=basis, patient=patient), accessor=actor)
+            assert could_permit(state, asked, decided) == expected
+            found[expected] += 1
+    assert min(found.values()) > 3, found

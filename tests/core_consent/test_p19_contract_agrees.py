@@ -1,0 +1,109 @@
+"""P19: the policy in Python and the policy in Solidity agree, over random histories of real transactions."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from app.chain.contracts import ConsentStatus
+from app.core.basis import role_id
+from app.core.consent import GENESIS, Revoked
+from app.core.digest import digest
+from app.core.fold import fold_all
+from app.core.identifiers import ConsentId, UnixTime
+from app.core.policy import Permit, decide
+from app.core.terms import Role, Window
+from tests.core_consent.chain_play import PEOPLE, Play
+from tests.support.chain import Chain, signer
+
+_NEVER = Window(UnixTime(0), UnixTime(0))
+
+
+@pytest.mark.soak
+async def test_p19_decide_agrees_with_the_contract(
+    chain: Chain, rng: random.Random, run_size: Callable[[int, int], int]
+) -> None:
+    seen: Counter[str] = Counter()
+    for _ in range(run_size(1, 60)):
+        play = Play(chain, rng)
+        await play.begin()
+        for step in range(60):
+            await play.step()
+            if step % 6 == 5:
+                await _compare(play, seen)
+                await _compare_state(play)
+        assert digest(fold_all(GENESIS, play.events)) == digest(play.state)
+    assert seen["permit"] > 30, seen
+    assert seen["deny"] > 30, seen
+
+
+async def _compare(play: Play, seen: Counter[str]) -> None:
+    requests = play.requests()
+    assert play.now == await play.chain.time()
+    verdicts = await play.verdicts(requests)
+    for request, by_contract in zip(requests, verdicts, strict=True):
+        verdict = decide(play.state, request, play.now)
+        basis = verdict.basis if isinstance(verdict, Permit) else None
+        assert basis == by_contract, request
+        seen["permit" if basis is not None else "deny"] += 1
+
+
+async def _compare_state(play: Play) -> None:
+    """Everything the contracts keep of a patient, beside what the events folded into."""
+    contracts, nodes = play.chain.contracts, play.chain.nodes
+    for name in PEOPLE:
+        address = signer(name).address
+        kept = await contracts.ask(nodes, contracts.roles.window(role_id(Role.PHYSICIAN), address))
+        window = play.state.role_window(role_id(Role.PHYSICIAN), address)
+        assert kept == (window or _NEVER)
+    for key in play.patients:
+        patient = play.state.patient(key)
+        kept_patient = await contracts.ask(nodes, contracts.patients.patient(key))
+        if patient is None:
+            assert not any(kept_patient.claim_key)
+            continue
+        assert kept_patient.claim_key == (patient.claim_key or bytes(20))
+        assert kept_patient.claim_until == patient.claim_until
+        assert kept_patient.controller == patient.controller
+        assert kept_patient.guardian_nonce == patient.guardian_nonce
+        assert kept_patient.move_nonce == patient.move_nonce
+        assert kept_patient.new_controller == (b"" if patient.move is None else patient.move.controller)
+        assert kept_patient.move_ready_at == (0 if patient.move is None else patient.move.ready_at)
+        guardian = patient.guardian
+        assert kept_patient.guardian == (b"" if guardian is None else guardian.signer)
+        assert kept_patient.guardian_until == (0 if guardian is None else guardian.until)
+        assert await contracts.ask(nodes, contracts.consents.epoch(key)) == patient.epoch
+        for name in PEOPLE:
+            view = contracts.patients.capacity_of(key, signer(name).address)
+            assert await contracts.ask(nodes, view) == patient.capacity_of(signer(name).address, play.now)
+        ids = await contracts.ask(nodes, contracts.consents.consent_ids(key))
+        assert len(ids) == patient.granted
+        live = [consent.id for consent in patient.live_consents()]
+        assert [one for one in ids if one in live] == live
+        for one in [*ids, *patient.revoked]:
+            await _compare_consent(play, ConsentId(one))
+
+
+async def _compare_consent(play: Play, one: ConsentId) -> None:
+    for patient in (play.state.patient(key) for key in play.patients):
+        if patient is None:
+            continue
+        view = play.chain.contracts.consents.consent(patient.key, one)
+        kept = await play.chain.contracts.ask(play.chain.nodes, view)
+        standing = patient.consent(one)
+        expected = ConsentStatus.UNUSED if standing is None else ConsentStatus.GRANTED
+        if isinstance(standing, Revoked):
+            expected = ConsentStatus.REVOKED
+            standing = standing.consent
+        assert kept.status is expected
+        if standing is not None:
+            said = (kept.effect, kept.actions, kept.purposes, kept.window, kept.grantee, kept.studies)
+            assert said == (
+                standing.effect,
+                standing.actions,
+                standing.purposes,
+                standing.window,
+                standing.grantee,
+                standing.studies,
+            )
