@@ -32,6 +32,11 @@ def counted(rows: Iterable[DicomJson]) -> tuple[int, int, int]:
     return len(listed), series, sum(_number(row, _INSTANCES_IN_STUDY) for row in listed)
 
 
+def instances_of(row: DicomJson) -> int | None:
+    """NumberOfStudyRelatedInstances; None where the row does not say."""
+    return _number(row, _INSTANCES_IN_STUDY) or None
+
+
 def _number(row: DicomJson, tag: str) -> int:
     values = row.get(tag, {}).get("Value") or [0]
     return int(values[0]) if isinstance(values[0], int | str) else 0

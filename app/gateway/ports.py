@@ -48,11 +48,13 @@ class GatewayLimits:
     """Bounds of the data path.
 
     ``resolution_ttl_s``: how long the archive's word on whose a study is, and what belongs to it, is believed.
+    ``proof_ttl_s``: how long a search believes that a study is of one patient, while its number of instances stays.
     ``search_patients``: patients that one search may ask for; ``search_rows``: rows it may consider; ``page_rows``:
     rows of one answer. ``denial_step_s``: a 404 is answered at a multiple of this, so that its time says nothing.
     """
 
     resolution_ttl_s: float = 30.0
+    proof_ttl_s: float = 3600.0
     remembered_studies: int = 65_536
     remembered_members: int = 262_144
     remembered_study_keys: int = 65_536

@@ -28,6 +28,9 @@ class Resolution:
         self._monotonic = monotonic
         self._subjects: Remembered[StudyUid, Subject] = Remembered(limits.remembered_studies, limits.resolution_ttl_s)
         self._members: Remembered[Member, bool] = Remembered(limits.remembered_members, limits.resolution_ttl_s)
+        self._proofs: Remembered[tuple[StudyUid, int], Subject] = Remembered(
+            limits.remembered_studies, limits.proof_ttl_s
+        )
         self._asking: dict[StudyUid, asyncio.Task[Subject | None]] = {}
 
     def remembered_subject(self, study: StudyUid) -> Subject | None:
@@ -44,6 +47,22 @@ class Resolution:
             self._asking[study] = asking
             asking.add_done_callback(lambda done: self._asked(study, done))
         return await asyncio.shield(asking)
+
+    async def is_only(self, study: StudyUid, subject: Subject, instances: int | None) -> bool:
+        """Whether the subject is the study's one patient.
+
+        ``instances``: how many instances the archive now says it has; while that stays the same, the answer is believed
+        for longer, since finding out means looking at each of them.
+        """
+        now = self._monotonic()
+        if self._subjects.get(study, now) == subject:
+            return True
+        if instances is not None and self._proofs.get((study, instances), now) == subject:
+            return True
+        found = await self.subject_of(study)
+        if found is not None and instances is not None:
+            self._proofs.learn((study, instances), found, now)
+        return found == subject
 
     def is_remembered_member(self, study: StudyUid, series: SeriesUid, instance: InstanceUid | None) -> bool:
         return self._members.get((study, series, instance), self._monotonic()) is not None

@@ -6,15 +6,13 @@ Pure. What is asked depends on the caller's own consents and the search alone, n
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from app.core.dicomweb import Level, Matching, Search
-from app.core.identifiers import StudyUid, Subject
+from app.core.dicomweb import Matching, Search
+from app.core.identifiers import Subject
 from app.core.matching import matches
 
 _PATIENT_ID = "00100020"
 _ISSUER = "00100021"
 _STUDY_UID = "0020000D"
-# UIDs in one question: with 64 characters each they fit into the shortest request line that archives take.
-_UIDS_PER_QUESTION = 50
 
 
 def plan(search: Search, subjects: Callable[[], Iterable[Subject]]) -> list[Search]:
@@ -31,13 +29,6 @@ def plan(search: Search, subjects: Callable[[], Iterable[Subject]]) -> list[Sear
     of_patient = [key for key in search.matching if key.path in {(_PATIENT_ID,), (_ISSUER,)}]
     wanted = sorted({subject.patient_id for subject in subjects() if matches(of_patient, _as_dataset(subject))})
     return [replace(whole, matching=(*others, Matching((_PATIENT_ID,), patient_id))) for patient_id in wanted]
-
-
-def plan_studies(studies: Iterable[StudyUid]) -> list[Search]:
-    """The questions whose answers show every patient of these studies."""
-    uids = sorted(set(studies))
-    chunks = [uids[at : at + _UIDS_PER_QUESTION] for at in range(0, len(uids), _UIDS_PER_QUESTION)]
-    return [Search(Level.STUDY, matching=(Matching((_STUDY_UID,), ",".join(chunk)),)) for chunk in chunks]
 
 
 def _as_dataset(subject: Subject) -> dict[str, object]:

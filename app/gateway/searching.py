@@ -5,8 +5,9 @@ reads it, and some parse a body without looking at the status.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app.core.dicomjson import identity, project, rewrite_links, with_patient_counts
 from app.core.dicomweb import Level, Search
@@ -17,12 +18,12 @@ from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted, Moment
 from app.gateway.answering import Answer
 from app.gateway.parallel import in_parallel
-from app.gateway.patient_counts import asks_for_counts, counted, question_for
+from app.gateway.patient_counts import asks_for_counts, counted, instances_of, question_for
 from app.gateway.ports import Wiring
 from app.gateway.recording import Recorder, target_of
 from app.gateway.resolution import Resolution, text_of
 from app.gateway.search_order import order_of
-from app.gateway.search_plan import plan, plan_studies
+from app.gateway.search_plan import plan
 from app.pacs.origin import DicomJson
 from app.store.journal import JournalEntry
 from app.store.sessions import Session
@@ -98,7 +99,7 @@ class Searching:
             if len(rows) > self._wiring.limits.search_rows:
                 raise ProblemError(problem("payload-too-large"))
 
-        await in_parallel([_bound(ask, question) for question in questions], self._wiring.limits.search_concurrency)
+        await in_parallel([partial(ask, question) for question in questions], self._wiring.limits.search_concurrency)
         return rows
 
     def _decided(self, session: Session, search: Search, found: list[DicomJson], moment: Moment) -> list[Row]:
@@ -123,19 +124,20 @@ class Searching:
         return list(rows.values())
 
     async def _of_one_patient(self, rows: list[Row]) -> list[Row]:
-        """Without the rows of studies in which the archive mixes patients: nobody sees those until it is put right."""
-        patients: dict[StudyUid, set[Subject]] = {}
-        unproven: set[StudyUid] = set()
-        for row in rows:
+        """Without the rows of studies in which the archive mixes patients: nobody sees those until it is put right.
+
+        A row shows one patient of its study, whichever the archive picks.
+        """
+        studies = {(row.admitted.study, row.admitted.patient.subject): row for row in rows}
+        proven: set[tuple[StudyUid, Subject]] = set()
+
+        async def prove(row: Row) -> None:
             study, subject = row.admitted.study, row.admitted.patient.subject
-            patients.setdefault(study, set()).add(subject)
-            if self._resolution.remembered_subject(study) != subject:
-                unproven.add(study)
-        for dataset in await self._ask(plan_studies(unproven)):
-            study_uid = text_of(dataset, _STUDY_UID)
-            if study_uid in patients:
-                patients[StudyUid(study_uid)].add(identity(dataset))
-        return [row for row in rows if len(patients[row.admitted.study]) == 1]
+            if await self._resolution.is_only(study, subject, instances_of(row.dataset)):
+                proven.add((study, subject))
+
+        await in_parallel([partial(prove, row) for row in studies.values()], self._wiring.limits.search_concurrency)
+        return [row for row in rows if (row.admitted.study, row.admitted.patient.subject) in proven]
 
     def _learn(self, search: Search, found: list[DicomJson]) -> None:
         """Rows below a study say what belongs to it: viewers go on to ask for just that."""
@@ -187,10 +189,6 @@ class Searching:
 
 def _whole(search: Search) -> Search:
     return replace(search, limit=None, offset=0, limit_capped=False)
-
-
-def _bound(ask: Callable[[Search], Awaitable[None]], question: Search) -> Callable[[], Awaitable[None]]:
-    return lambda: ask(question)
 
 
 def _warnings(search: Search, remaining: int) -> list[str]:

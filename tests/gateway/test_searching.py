@@ -168,14 +168,15 @@ async def test_questions_depend_on_the_consents_alone(world: World, origin: Memo
     await world.enrol(BERT)
     token = await world.token()
     seen = []
-    for _ in range(2):
+    for _ in range(3):
         for target in ("/studies", "/series", "/instances?limit=1", f"/studies?StudyInstanceUID={B1}"):
             origin.calls.clear()
             reply = await world.ask(target, token)
             seen.append((target, tuple(origin.calls), reply.body))
-        origin.stored += [stored(BERT, f"1.2.5{n}") for n in range(50)]
-        origin.stored += [stored(Subject(f"X-{n}", ""), f"1.2.6{n}") for n in range(50)]
-    assert seen[:4] == seen[4:]
+        if seen[4:]:  # after the second round: in the first, more was not known yet
+            origin.stored += [stored(BERT, f"1.2.5{n}") for n in range(50)]
+            origin.stored += [stored(Subject(f"X-{n}", ""), f"1.2.6{n}") for n in range(50)]
+    assert seen[4:8] == seen[8:]
 
 
 async def test_too_many_patients_is_too_broad(make_world: MakeWorld) -> None:
