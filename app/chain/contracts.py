@@ -145,7 +145,7 @@ class PatientsContract(_Contract):
     def enrol(self, patient: PatientKey, claim_key: Address, claim_until: UnixTime) -> CallData:
         return self.call("enrol", patient, claim_key, claim_until)
 
-    def claim(  # noqa: PLR0913, PLR0917 - the contract's own list
+    def claim(
         self,
         patient: PatientKey,
         controller: Signer,
@@ -173,7 +173,7 @@ class PatientsContract(_Contract):
     def set_guardian(self, patient: PatientKey, guardian: Signer, until: UnixTime) -> CallData:
         return self.call("setGuardian", patient, guardian, until)
 
-    def set_guardian_by_signature(  # noqa: PLR0913, PLR0917 - the contract's own list
+    def set_guardian_by_signature(
         self,
         patient: PatientKey,
         guardian: Signer,
@@ -210,7 +210,7 @@ class ConsentsContract(_Contract):
     def revoke(self, patient: PatientKey, consent: ConsentId) -> CallData:
         return self.call("revoke", patient, consent)
 
-    def revoke_by_signature(  # noqa: PLR0913, PLR0917 - the contract's own list
+    def revoke_by_signature(
         self,
         patient: PatientKey,
         consent: ConsentId,

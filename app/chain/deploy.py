@@ -71,8 +71,8 @@ async def deploy(
 ) -> Deployment:
     """The deployment at ``path``: made now, finished, or as it stands there already.
 
-    The signer becomes the first admin. Raises DeploymentError, NotTakenError, RpcError, or OSError when the file cannot be
-    written.
+    The signer becomes the first admin. Raises DeploymentError, NotTakenError, RpcError, or OSError when the file
+    cannot be written.
     """
     if await asyncio.to_thread(path.exists):
         found = file.load(path)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from app.core.identifiers import Address, BlockHash, TxHash
 
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-f][0-9a-f]{0,63})\Z")
-_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*\Z")
 
 
 class MalformedAnswerError(Exception):
@@ -39,9 +38,14 @@ def quantity(value: object, what: str) -> int:
 
 def data(value: object, what: str, size: int | None = None) -> bytes:
     """Bytes; exactly ``size`` of them if given."""
-    if not isinstance(value, str) or not _DATA.match(value):
+    if not isinstance(value, str) or not value.startswith("0x"):
         raise MalformedAnswerError(f"{what} is not data")
-    raw = bytes.fromhex(value[2:])
+    try:
+        raw = bytes.fromhex(value[2:])
+    except ValueError:
+        raise MalformedAnswerError(f"{what} is not data") from None
+    if 2 * len(raw) != len(value) - 2:  # fromhex passes over white space
+        raise MalformedAnswerError(f"{what} is not data")
     if size is not None and len(raw) != size:
         raise MalformedAnswerError(f"{what} does not have {size} bytes")
     return raw

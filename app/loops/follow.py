@@ -6,6 +6,7 @@ standing counts for as long as the head was confirmed recently; every failure, w
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -104,7 +105,9 @@ class Follower:
     _mirror: Mirror | None = field(default=None, init=False)
     _standing: Standing | None = field(default=None, init=False)
     _confirmed: _Confirmed | None = field(default=None, init=False)
-    _trusted: bool = field(default=False, init=False)
+    # Until when, by each clock, the standing counts; in the past while nothing is trusted.
+    _until_monotonic_s: float = field(default=-math.inf, init=False)
+    _until_wall_s: float = field(default=-math.inf, init=False)
     _highest: int = field(default=-1, init=False)
     _health: Health = field(default_factory=Health, init=False)
 
@@ -114,8 +117,7 @@ class Follower:
 
     def standing(self) -> Standing | None:
         """What decisions are made on now; None when the chain's state is not known well enough to decide."""
-        age = self._age()
-        if not self._trusted or age is None or age > self.rules.standing_max_age_s:
+        if self.monotonic() > self._until_monotonic_s or self.wall() > self._until_wall_s:
             return None
         return self._standing
 
@@ -168,7 +170,8 @@ class Follower:
         mirror = await self._apply(mirror, heads)
         self._check_present(heads.head)
         self._confirmed = _Confirmed(mirror.standing, monotonic_s, wall_s)
-        self._trusted = True
+        self._until_monotonic_s = monotonic_s + self.rules.standing_max_age_s
+        self._until_wall_s = wall_s + self.rules.standing_max_age_s
         if self._health.problem is not None:
             log.info("following the chain at block %d", mirror.head.ref.number)
             self._health = replace(self._health, problem=None)
@@ -228,7 +231,7 @@ class Follower:
 
     def _distrust(self) -> None:
         """From here on nothing is known until the mirror is rebuilt."""
-        self._trusted = False
+        self._until_monotonic_s = self._until_wall_s = -math.inf
         self._mirror = self._standing = None
 
     def _note_reorganisation(self, undone: int) -> None:

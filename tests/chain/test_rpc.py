@@ -197,7 +197,10 @@ def test_quantities_are_strict(text: object) -> None:
     assert str(malformed.value) == "the thing is not a quantity"
 
 
-@pytest.mark.parametrize(("text", "size"), [("0x0", None), ("00", None), ("0x00", 2), (None, None), ("0xzz", 1)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0x0", None), ("00", None), ("0x00", 2), (None, None), ("0xzz", 1), ("0x00 00", None), ("0x 00", 1)],
+)
 def test_data_is_strict(text: object, size: int | None) -> None:
     with pytest.raises(MalformedAnswerError):
         data(text, "the thing", size)
