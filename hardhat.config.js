@@ -24,7 +24,7 @@ export default defineConfig({
   test: {
     solidity: {
       fuzz: { runs: 256, seed: "0x636f6e73656e747279" },
-      invariant: { runs: 32, depth: 64, failOnRevert: true },
+      invariant: { runs: 24, depth: 128, failOnRevert: true },
     },
   },
 });

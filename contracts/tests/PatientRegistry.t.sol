@@ -192,6 +192,16 @@ contract ControllerMoveTest is StagedTest {
         }
     }
 
+    function test_inv04_the_delay_ends_at_its_second() external {
+        start(registrar);
+        bytes memory signature = accept(1);
+        vm.warp(NOON + MOVE_DELAY - 1);
+        vm.expectPartialRevert(IPatientRegistry.MoveNotReady.selector);
+        finish(signature);
+        vm.warp(NOON + MOVE_DELAY);
+        finish(signature);
+    }
+
     function testFuzz_inv04_old_controller_vetoes_until_the_end(uint48 waited, bool bySignature) external {
         start(registrar);
         bytes memory signature = accept(1);
@@ -310,11 +320,14 @@ contract GuardianTest is StagedTest {
         until = uint48(bound(until, NOON + 1, type(uint48).max));
         vm.prank(anna);
         patients.setGuardian(PATIENT, signerOf(BEN_KEY), until);
-        vm.warp(bound(instant, NOON, type(uint48).max));
-        bool inside = block.timestamp < until;
-        assertEq(patients.capacityOf(PATIENT, ben), inside ? 2 : 0, "capacity");
-        assertEq(patients.capacityOfSigner(PATIENT, signerOf(BEN_KEY)), inside ? 2 : 0, "capacity of the signer");
-        assertEq(patients.guardianActor(PATIENT), inside ? ben : address(0), "actor");
+        uint256[3] memory instants = [bound(instant, NOON, type(uint48).max), uint256(until) - 1, until];
+        for (uint256 i = 0; i < instants.length; ++i) {
+            vm.warp(instants[i]);
+            bool inside = instants[i] < until;
+            assertEq(patients.capacityOf(PATIENT, ben), inside ? 2 : 0, "capacity");
+            assertEq(patients.capacityOfSigner(PATIENT, signerOf(BEN_KEY)), inside ? 2 : 0, "capacity of the signer");
+            assertEq(patients.guardianActor(PATIENT), inside ? ben : address(0), "actor");
+        }
         assertEq(patients.capacityOf(PATIENT, anna), 1, "the controller stays");
         assertEq(patients.capacityOfSigner(PATIENT, signerOf(ANNA_KEY)), 1, "the controller's signer stays");
         assertEq(patients.capacityOfSigner(PATIENT, ""), 0, "no signer");
