@@ -122,13 +122,16 @@ class Journal:
         """Whether the last thing tried worked."""
         return self._rows is not None
 
-    async def append(self, entries: Sequence[JournalEntry]) -> None:
-        """Returns once every entry is committed and synced. Raises JournalUnavailableError when that is not known.
+    def append(self, entries: Sequence[JournalEntry]) -> "asyncio.Future[None]":
+        """Done once every entry is committed and synced; JournalUnavailableError, raised or in the future, otherwise.
 
-        All entries of a call are in one transaction. A caller that stops waiting does not take its records back.
+        All entries of a call are in one transaction. A caller that stops waiting does not take its records back. A
+        future and no coroutine: the record is on its way at once, and nobody pays for a task to wait in.
         """
         if not entries:
-            return
+            nothing = asyncio.get_running_loop().create_future()
+            nothing.set_result(None)
+            return nothing
         if self._stopping or len(self._waiting) >= self._limit:
             raise JournalUnavailableError("stopping" if self._stopping else "too many are waiting")
         if self._backlog.waiting >= self._backlog_limit:
@@ -138,7 +141,7 @@ class Journal:
         self._waiting.append(_Waiter(loop, done, [_row(entry) for entry in entries]))
         if not self._something.is_set():
             self._something.set()
-        await done
+        return done
 
     def outcome(self, record_id: AccessRecordId, outcome: Outcome) -> None:
         """Queues what became of an answer; returns at once. The first outcome of a record stands."""
@@ -158,6 +161,7 @@ class Journal:
             self._round()
             if self._stopping and not self._waiting:
                 break
+        self._round()  # outcomes that came since
         self._discard()
 
     def _round(self) -> None:

@@ -29,10 +29,8 @@ from app.store.migrate import upgrade
 from app.store.outbox import CallState, Outbox
 from app.store.tables import AccessRecordRow, ChainBatchRow, OutboxCallRow
 from tests.support.accesses import random_entry
-from tests.support.chain import Chain, chain, deployed, signer
+from tests.support.chain import Chain, signer
 from tests.support.postgres import PostgresCluster, postgres_cluster
-
-__all__ = ["chain", "deployed"]
 
 on_both = pytest.mark.parametrize(
     "url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True

@@ -13,6 +13,7 @@ from app.store.engine import Database
 from app.store.journal import Journal, JournalUnavailableError, Outcome
 from app.store.tables import AccessOutcomeRow, AccessRecordRow
 from tests.support.accesses import random_entry
+from tests.support.postgres import PostgresCluster
 
 Opened = Callable[[str], Database]
 
@@ -201,3 +202,30 @@ async def test_appending_nothing_is_nothing(database: Database) -> None:
 async def test_a_journal_without_tables_does_not_start(empty_url: str, opened: Opened) -> None:
     with pytest.raises(JournalUnavailableError):
         Journal(opened(empty_url)).start()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+async def test_a_server_that_crashes_and_comes_back(
+    database: Database, cluster: PostgresCluster, rng: random.Random
+) -> None:
+    async with running(database) as journal:
+        await journal.append([random_entry(rng)])
+        await asyncio.to_thread(cluster.crash)
+        try:
+            with pytest.raises(JournalUnavailableError):
+                await journal.append([random_entry(rng)])
+            assert not journal.available
+        finally:
+            await asyncio.to_thread(cluster.start)
+        await journal.append([random_entry(rng)])
+        assert journal.available
+    assert len(stored(database)) == 2
+
+
+async def test_past_a_set_backlog_nothing_more_is_recorded(database: Database, rng: random.Random) -> None:
+    async with running(database, backlog_limit=2) as journal:
+        await journal.append([random_entry(rng), random_entry(rng)])
+        with pytest.raises(JournalUnavailableError):
+            await journal.append([random_entry(rng)])
+    assert len(stored(database)) == 2

@@ -4,8 +4,10 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ import psycopg
 
 from tests.support.needs import postgres_folder
 
-_STOP_SECONDS = 30
+_WAIT_S = 60
 
 
 @dataclass
@@ -26,6 +28,7 @@ class PostgresCluster:
     folder: Path
     user: str | None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _server: "subprocess.Popen[bytes] | None" = None
 
     def new_database(self) -> str:
         name = f"consentry_{next(self._numbers)}"
@@ -33,25 +36,39 @@ class PostgresCluster:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return f"postgresql://postgres@/{name}?host={self.folder}"
 
-    def run(self, program: str, *arguments: str) -> None:
-        """Runs one of PostgreSQL's programs as the account that owns the cluster (it refuses root)."""
-        subprocess.run(
-            [self.programs / program, *arguments],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            user=self.user,
-            cwd=self.folder,
-            timeout=60,
-        )
-
     def start(self) -> None:
-        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c max_connections=60"
-        log = str(self.folder / "log")
-        self.run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", log, "-o", options, "start")
+        """Starts the server and returns once it answers."""
+        options = [
+            "-c",
+            "listen_addresses=",
+            "-c",
+            f"unix_socket_directories={self.folder}",
+            "-c",
+            "max_connections=60",
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.folder / "data", *options],
+                stderr=log,
+                user=self.user,
+                cwd=self.folder,
+            )
+        until = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                psycopg.connect(self._dsn("postgres")).close()
+            except psycopg.OperationalError:
+                assert self._server.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < until, "PostgreSQL does not start"
+                time.sleep(0.05)
+            else:
+                return
 
-    def stop(self, mode: str = "fast") -> None:
-        """``mode``: fast, or immediate for a crash."""
-        self.run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", str(_STOP_SECONDS), "-m", mode, "stop")
+    def crash(self) -> None:
+        """Ends the server as a power cut would: without writing anything more."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(_WAIT_S)
 
     def _dsn(self, database: str) -> str:
         return f"host={self.folder} user=postgres dbname={database}"
@@ -72,11 +89,19 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         os.chown(folder, account.pw_uid, account.pw_gid)
     cluster = PostgresCluster(programs, folder, user)
     try:
-        cluster.run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+        options = ("-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-locale")
+        subprocess.run(
+            [programs / "initdb", "-D", folder / "data", *options],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=user,
+            cwd=folder,
+            timeout=_WAIT_S,
+        )
         cluster.start()
         try:
             yield cluster
         finally:
-            cluster.stop("immediate")  # it is thrown away
+            cluster.crash()  # it is thrown away
     finally:
         shutil.rmtree(folder)
