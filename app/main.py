@@ -1,4 +1,6 @@
-"""The composition root: settings in, a running gateway out. Everything is made here and handed over; nothing is global."""
+"""The composition root: settings in, a running gateway out. Everything is made here and handed over; nothing is
+global.
+"""
 
 import asyncio
 import contextlib
@@ -132,7 +134,11 @@ async def _assemble(
         nodes, deployment, rules, progress=lambda done, total: say(f"reading the chain: block {done} of {total}")
     )
     # The submitter is made below, before the journal starts and calls it.
-    journal = Journal(database, on_commit=lambda: submitter.wake(), backlog_limit=settings.backlog_limit)
+    journal = Journal(
+        database,
+        on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
+        backlog_limit=settings.backlog_limit,
+    )
     relayer = _account(settings.relayer_key, RELAYER_INDEX)
     submitter = _submitter(settings, deployment, nodes, contracts, database, journal, relayer)
     await asyncio.to_thread(journal.start)
@@ -245,7 +251,7 @@ async def _keep_indexed(archive: ArchiveOrigin) -> None:
         try:
             await archive.reindex()
         except OriginUnavailableError as error:
-            _LOG.error("%s", error)  # noqa: TRY400 - the text says it all
+            _LOG.error("%s", error)
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:
@@ -274,7 +280,7 @@ def _site_key(settings: Settings) -> bytes:
     path = settings.data_dir / "site.key"
     if not path.exists():
         temporary = path.with_suffix(".part")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
             file.write(os.urandom(32).hex() + "\n")
             file.flush()
             os.fsync(file.fileno())

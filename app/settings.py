@@ -1,12 +1,13 @@
 """Every setting of Consentry: read once, checked, frozen. A setting that would weaken security refuses to start.
 
-Errors name the key and say what is wrong with it, never its value. ``.env.example`` documents each; a test holds the two together.
+Errors name the key and say what is wrong with it, never its value. ``.env.example`` documents each; a test holds the
+two together.
 """
 
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ PREFIX = "CONSENTRY_"
 _DISTINCT_BYTES = 8
 DEVELOPMENT_CHAIN_ID = 31337
 # Read by the command line only; known here so that they are not taken for a misspelt setting.
-CLIENT_KEYS = frozenset({"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"})
+CLIENT_KEYS = frozenset(
+    {"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"}
+)
 _PLACEHOLDER = re.compile(r"(?i)^(change.?(me|this)|replace.?(me|this)|todo|xxx+|placeholder|\.\.\.|<.*>)$")
 
 
@@ -153,57 +156,76 @@ def _parse(text: str, default: object) -> object:
 
 
 def _problems(s: Settings) -> list[str]:
-    found: list[str] = []
-    if not 0 < s.port < 65536:
-        found.append("CONSENTRY_PORT: not a port number")
-    if not 0 < s.rpc_port < 65536:
-        found.append("CONSENTRY_RPC_PORT: not a port number")
-    if s.log_level not in {"debug", "info", "warning", "error"}:
-        found.append("CONSENTRY_LOG_LEVEL: one of debug, info, warning, error")
-    if s.finality and s.finality != "finalized" and not s.finality.isdigit():
-        found.append("CONSENTRY_FINALITY: 'finalized' or a number of confirmations")
+    """Everything that is wrong with settings that could be read."""
+    checks = (_number_problems, _rpc_problems, _pacs_problems, _public_problems, _secret_problems)
+    return [found for check in checks for found in check(s)]
+
+
+def _number_problems(s: Settings) -> Iterator[str]:
+    for name in ("port", "rpc_port"):
+        if not 0 < getattr(s, name) < 65536:
+            yield f"{PREFIX}{name.upper()}: not a port number"
     for name in ("pacs_timeout_s", "poll_interval_s", "standing_max_age_s", "subject_ttl_s", "log_flush_s"):
         if not 0 < getattr(s, name) < 86400:
-            found.append(f"{PREFIX}{name.upper()}: must be above 0 and below a day")
+            yield f"{PREFIX}{name.upper()}: must be above 0 and below a day"
     for name in ("token_lifetime_s", "backlog_alarm_s", "backlog_limit"):
         if getattr(s, name) <= 0:
-            found.append(f"{PREFIX}{name.upper()}: must be above 0")
+            yield f"{PREFIX}{name.upper()}: must be above 0"
     if s.head_max_age_s < 0:
-        found.append("CONSENTRY_HEAD_MAX_AGE_S: must not be negative")
-    found += _url_problems(s)
-    found += _secret_problems(s)
-    return found
+        yield "CONSENTRY_HEAD_MAX_AGE_S: must not be negative"
+    if s.log_level not in {"debug", "info", "warning", "error"}:
+        yield "CONSENTRY_LOG_LEVEL: one of debug, info, warning, error"
 
 
-def _url_problems(s: Settings) -> list[str]:
-    found: list[str] = []
+def _rpc_problems(s: Settings) -> Iterator[str]:
     for url in s.rpc_urls:
-        found += _transport("CONSENTRY_RPC_URL", url)
+        yield from _transport("CONSENTRY_RPC_URL", url)
+    if s.finality and s.finality != "finalized" and not s.finality.isdecimal():
+        yield "CONSENTRY_FINALITY: 'finalized' or a number of confirmations"
+    if s.embedded_chain and s.chain_id != DEVELOPMENT_CHAIN_ID:
+        yield "CONSENTRY_CHAIN_ID: the embedded chain is 31337; name a node in CONSENTRY_RPC_URL for another"
+
+
+def _pacs_problems(s: Settings) -> Iterator[str]:
     pacs = urlsplit(s.pacs_url)
     if s.pacs_url and pacs.scheme == "file":
         if not pacs.path.startswith("/") or pacs.netloc not in {"", "localhost"}:
-            found.append("CONSENTRY_PACS_URL: file:// takes an absolute folder")
+            yield "CONSENTRY_PACS_URL: file:// takes an absolute folder"
     elif s.pacs_url:
-        found += _transport("CONSENTRY_PACS_URL", s.pacs_url)
+        yield from _transport("CONSENTRY_PACS_URL", s.pacs_url)
         if pacs.username or pacs.password:
-            found.append("CONSENTRY_PACS_URL: no credentials in the address; CONSENTRY_PACS_USERNAME and _PASSWORD hold them")
+            yield "CONSENTRY_PACS_URL: no credentials in the address; CONSENTRY_PACS_USERNAME and _PASSWORD hold them"
     if bool(s.pacs_username) != bool(s.pacs_password):
-        found.append("CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD: give both or neither")
+        yield "CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD: give both or neither"
     if s.pacs_token and s.pacs_username:
-        found.append("CONSENTRY_PACS_TOKEN: not together with CONSENTRY_PACS_USERNAME")
+        yield "CONSENTRY_PACS_TOKEN: not together with CONSENTRY_PACS_USERNAME"
+
+
+def _public_problems(s: Settings) -> Iterator[str]:
     public = urlsplit(s.origin_url)
     if public.scheme not in {"http", "https"} or not public.hostname or public.path or public.query or public.fragment:
-        found.append("CONSENTRY_PUBLIC_URL: scheme and host only, e.g. https://images.example.org")
+        yield "CONSENTRY_PUBLIC_URL: scheme and host only, e.g. https://images.example.org"
     elif public.scheme == "http" and not _loopback(public.hostname):
-        found.append("CONSENTRY_PUBLIC_URL: plain http is for loopback only")
+        yield "CONSENTRY_PUBLIC_URL: plain http is for loopback only"
     if "*" in s.cors_origins and s.cors_credentials:
-        found.append("CONSENTRY_CORS_ORIGINS: '*' with CONSENTRY_CORS_CREDENTIALS lets any page act for the user")
+        yield "CONSENTRY_CORS_ORIGINS: '*' with CONSENTRY_CORS_CREDENTIALS lets any page act for the user"
     for proxy in s.trusted_proxies:
         try:
             ipaddress.ip_network(proxy)
         except ValueError:
-            found.append("CONSENTRY_TRUSTED_PROXIES: addresses or networks, comma-separated")
-    return found
+            yield "CONSENTRY_TRUSTED_PROXIES: addresses or networks, comma-separated"
+
+
+def _secret_problems(s: Settings) -> Iterator[str]:
+    for name in ("site_key", "recorder_key", "relayer_key"):
+        flaw = _key_flaw(s, name)
+        if flaw:
+            yield flaw
+    if s.recorder_key and s.recorder_key.removeprefix("0x").lower() == s.relayer_key.removeprefix("0x").lower():
+        yield "CONSENTRY_RELAYER_KEY: must not be the recorder's key"
+    for name in ("pacs_password", "pacs_token"):
+        if _PLACEHOLDER.match(getattr(s, name)):
+            yield f"{PREFIX}{name.upper()}: still a placeholder"
 
 
 def _transport(key: str, url: str) -> list[str]:
@@ -224,22 +246,10 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _secret_problems(s: Settings) -> list[str]:
-    found = [flaw for name in ("site_key", "recorder_key", "relayer_key") if (flaw := _key_flaw(s, name))]
-    if s.recorder_key and s.recorder_key.removeprefix("0x").lower() == s.relayer_key.removeprefix("0x").lower():
-        found.append("CONSENTRY_RELAYER_KEY: must not be the recorder's key")
-    found += [
-        f"{PREFIX}{name.upper()}: still a placeholder"
-        for name in ("pacs_password", "pacs_token")
-        if _PLACEHOLDER.match(getattr(s, name))
-    ]
-    if s.embedded_chain and s.chain_id != DEVELOPMENT_CHAIN_ID:
-        found.append("CONSENTRY_CHAIN_ID: the embedded chain is 31337; name a node in CONSENTRY_RPC_URL for another")
-    return found
-
-
 def _key_flaw(s: Settings, name: str) -> str:
-    """What is wrong with a 32-byte secret, or "". On the embedded chain a missing one is made up or a development key."""
+    """What is wrong with a 32-byte secret, or "". On the embedded chain a missing one is made up or a development
+    key.
+    """
     key, value = PREFIX + name.upper(), getattr(s, name)
     digits = value.removeprefix("0x")
     if not value:

@@ -1,7 +1,7 @@
 """The whole stack on one machine: chain, contracts, archive and gateway, kept in the data folder and resumed from it.
 
-Only what the settings leave out is provided: a node that is named is used, a PACS that is named is used. The published accounts and
-``dev.json`` exist on the embedded development chain alone.
+Only what the settings leave out is provided: a node that is named is used, a PACS that is named is used. The published
+accounts and ``dev.json`` exist on the embedded development chain alone.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from typing import Any
 
 from eth_account import Account
 
+from app.api.hexadecimal import checksum
 from app.chain.anvil import DEVELOPMENT_CHAIN_ID, DEVELOPMENT_KEYS, Anvil
 from app.chain.anvil_state import ChainFolder
-from app.api.hexadecimal import checksum
 from app.chain.deploy import FirstRole, Plan, deploy
 from app.chain.deployment import Deployment
 from app.chain.deployment import load as load_deployment
@@ -81,7 +81,7 @@ async def up(settings: Settings, say: Say, ready: Callable[[Up], Any] | None = N
     dev_file.unlink(missing_ok=True)
 
 
-async def _announce(  # noqa: PLR0913, PLR0917 - one step of up
+async def _announce(
     settings: Settings,
     gateway: Gateway,
     chain: Anvil | None,
@@ -90,7 +90,7 @@ async def _announce(  # noqa: PLR0913, PLR0917 - one step of up
     ready: Callable[[Up], Any] | None,
 ) -> None:
     """Once the gateway answers: fill the development chain, write dev.json, tell whoever waits."""
-    while gateway.api.standing() is None or not await _listens(settings.port):
+    while gateway.api.standing() is None or not await _listens(settings.port):  # noqa: ASYNC110 - nothing signals both
         await asyncio.sleep(0.05)
     if settings.chain_id == DEVELOPMENT_CHAIN_ID and settings.embedded_chain and chain is not None:
         say("enrolling the development patients")
@@ -151,8 +151,7 @@ def _dev_document(
         "rpc_url": settings.rpc_urls[0],
         "chain_id": deployment.chain_id,
         "contracts": {
-            name: {"address": checksum(one.address), "abi": one.abi}
-            for name, one in deployment.contracts.items()
+            name: {"address": checksum(one.address), "abi": one.abi} for name, one in deployment.contracts.items()
         },
         "accounts": {name: "0x" + DEVELOPMENT_KEYS[index].hex() for index, name in enumerate(ACCOUNTS)},
         "patients": patients,

@@ -20,6 +20,11 @@ from app.store.access_requests import AskedAccess, RequestState
 router = APIRouter(tags=["access requests"])
 
 _LONGEST_DAYS = 3650
+_ActionWord = Literal["search", "view", "retrieve", "share"]
+
+
+def _finding_and_fetching() -> list[_ActionWord]:
+    return ["search", "view", "retrieve"]
 
 
 class AccessAsked(Strict):
@@ -29,8 +34,8 @@ class AccessAsked(Strict):
     patient_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     issuer: Annotated[str, Field(max_length=64)] = ""
     reason: Annotated[str, Field(min_length=1, max_length=500)]
-    actions: list[Literal["search", "view", "retrieve", "share"]] = ["search", "view", "retrieve"]
-    purposes: Annotated[list[str], Field(min_length=1, max_length=16)] = ["TREAT"]
+    actions: list[_ActionWord] = Field(default_factory=_finding_and_fetching)
+    purposes: Annotated[list[str], Field(min_length=1, max_length=16)] = Field(default_factory=lambda: ["TREAT"])
     days: Annotated[int, Field(ge=1, le=_LONGEST_DAYS)] = 90
 
 

@@ -25,7 +25,8 @@ async def listing(
 ) -> dict[str, Any]:
     """The newest first. ``cursor``: what the page before gave as ``next``.
 
-    Without ``patient_key``: everything for auditors, their own for patients and guardians, else what the caller looked at.
+    Without ``patient_key``: everything for auditors, their own for patients and guardians, else what the caller looked
+    at.
     """
     wiring = wiring_of(request)
     if not 1 <= limit <= LARGEST_PAGE:

@@ -1,4 +1,6 @@
-"""Request bodies of the JSON API: the media type, then strict JSON, then a strict model. Each failure has its one answer."""
+"""Request bodies of the JSON API: the media type, then strict JSON, then a strict model. Each failure has its one
+answer.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar

@@ -32,14 +32,16 @@ async def consents_of(wiring: Wiring, caller: Caller, patient: PatientKey) -> li
     return [view for view in views if view is not None]
 
 
-async def consent_view(wiring: Wiring, caller: Caller, patient: PatientKey, identity: ConsentId) -> dict[str, Any] | None:
+async def consent_view(
+    wiring: Wiring, caller: Caller, patient: PatientKey, identity: ConsentId
+) -> dict[str, Any] | None:
     """One consent, or None where there is none or the caller may not know of it."""
     message = await wiring.consents.grant(identity)
     labels = await _study_labels(wiring, caller, patient)
     return await _view(wiring, caller, patient, identity, message, labels)
 
 
-async def _view(  # noqa: PLR0913 - what a view is made of
+async def _view(
     wiring: Wiring,
     caller: Caller,
     patient: PatientKey,
@@ -68,7 +70,7 @@ async def _view(  # noqa: PLR0913 - what a view is made of
     }
 
 
-def _status(  # noqa: PLR0913 - everything that a status depends on
+def _status(
     wiring: Wiring,
     caller: Caller,
     patient: PatientKey,

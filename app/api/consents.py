@@ -1,8 +1,7 @@
 """Consents: made ready to sign, relayed when signed, listed with how far they have come, and taken back."""
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
@@ -24,6 +23,9 @@ from app.core.terms import MAX_STUDIES, Action, Capacity, Effect, Purpose, Role,
 from app.core.typed_data import words_hash
 from app.store.consents import GRANT, REVOKE, SignedMessage
 from app.store.outbox import CallState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 router = APIRouter(tags=["consents"])
 
@@ -67,7 +69,9 @@ async def prepare(
 async def submit(
     request: Request, caller: SignedIn, signed: Annotated[SignedBody, Depends(body_of(SignedBody))]
 ) -> dict[str, Any]:
-    """Relay a signed consent. The patient pays nothing; whoever holds the signed message could relay it just as well."""
+    """Relay a signed consent. The patient pays nothing; whoever holds the signed message could relay it just as
+    well.
+    """
     wiring = wiring_of(request)
     offer, opened = await open_message(wiring, caller.standing, caller.now, signed.typed_data, ConsentOffer)
     signer = _signer(caller, _known(caller, offer.terms.patient))
@@ -129,7 +133,8 @@ async def prepare_revocation(request: Request, caller: SignedIn, consent: str) -
 async def revoke(
     request: Request, caller: SignedIn, consent: str, signed: Annotated[SignedBody, Depends(body_of(SignedBody))]
 ) -> dict[str, Any]:
-    """Take a consent back: from the moment the signature is good nobody is let in on it here, before any block holds it.
+    """Take a consent back: from the moment the signature is good nobody is let in on it here, before any block holds
+    it.
 
     The chain is not asked first: this works while no node answers, and the message goes out when one does.
     """
@@ -146,9 +151,7 @@ async def revoke(
     earlier = await wiring.consents.revocation(revocation.patient, revocation.consent)
     if _revoked(caller, revocation) or (earlier is not None and earlier.call.state is not CallState.FAILED):
         raise ProblemError(problem("nonce-conflict"))
-    message = SignedMessage(
-        revocation.consent, revocation.patient, json.dumps(signed.typed_data), signer, signature
-    )
+    message = SignedMessage(revocation.consent, revocation.patient, json.dumps(signed.typed_data), signer, signature)
     await wiring.consents.submit_revocation(
         message, wiring.relayed(REVOKE, revocation.patient + revocation.consent, call)
     )
@@ -223,7 +226,8 @@ def _known(caller: Caller, key: PatientKey) -> Patient:
 def _signer(caller: Caller, patient: Patient) -> Signer:
     """The signer of record for what the caller may be to the patient. Raises 403 when that is nothing.
 
-    Only the patient's controller and guardian hand messages in here: so nobody learns from the answers whether a patient is enrolled.
+    Only the patient's controller and guardian hand messages in here: so nobody learns from the answers whether a
+    patient is enrolled.
     """
     capacity = patient.capacity_of(caller.actor, caller.now)
     if capacity is Capacity.NONE:

@@ -48,7 +48,8 @@ class ClaimPreparation(Strict):
 class ClaimRequest(Strict):
     """The claim as issued, signed by the wallet.
 
-    The claim key's own signature is made from ``code``, or given as ``claim_signature`` by a client that keeps the code to itself.
+    The claim key's own signature is made from ``code``, or given as ``claim_signature`` by a client that keeps the
+    code to itself.
     """
 
     typed_data: dict[str, Any]

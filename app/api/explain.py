@@ -1,4 +1,6 @@
-"""Why an actor would or would not be let in to a resource now, and which consent decides (for the patient and the auditor)."""
+"""Why an actor would or would not be let in to a resource now, and which consent decides (for the patient and the
+auditor).
+"""
 
 from typing import Any
 

@@ -56,7 +56,9 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
 async def metrics(request: Request) -> Response:
     """Prometheus text. Labels hold kinds and counts, never an identifier."""
     wiring = wiring_of(request)
-    return Response(exposition(wiring.condition(), wiring.standing() is not None), media_type=CONTENT_TYPE)
+    return Response(
+        exposition(wiring.condition(), standing_known=wiring.standing() is not None), media_type=CONTENT_TYPE
+    )
 
 
 async def _pacs(wiring: Wiring) -> str:

@@ -12,22 +12,26 @@ from app.api.wiring import Condition
 __all__ = ["CONTENT_TYPE", "exposition"]
 
 
-def exposition(condition: Condition, standing_known: bool) -> bytes:
+def exposition(condition: Condition, *, standing_known: bool) -> bytes:
     """The text of ``/metrics`` for this moment."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Gauges(condition, standing_known))
+    registry.register(_Gauges(condition, standing_known=standing_known))
     return generate_latest(registry)
 
 
 class _Gauges(Collector):
-    def __init__(self, condition: Condition, standing_known: bool) -> None:
+    def __init__(self, condition: Condition, *, standing_known: bool) -> None:
         self._condition = condition
         self._standing_known = standing_known
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         now = self._condition
         for name, meaning, value in (
-            ("consentry_standing_known", "1 while the chain's state is known well enough to decide", self._standing_known),
+            (
+                "consentry_standing_known",
+                "1 while the chain's state is known well enough to decide",
+                self._standing_known,
+            ),
             ("consentry_head_confirmed_age_seconds", "Since the head was last confirmed", now.confirmed_age_s),
             ("consentry_head_lag_blocks", "Between the nodes' head and ours", now.lag),
             ("consentry_reorganisations", "Reorganisations followed since the start", now.reorganisations),

@@ -1,4 +1,5 @@
-"""A message that comes back signed: read strictly, held to its words, its signature checked, tried on the chain, then relayed.
+"""A message that comes back signed: read strictly, held to its words, its signature checked, tried on the chain, then
+relayed.
 
 Nothing is sent that the contract would refuse, and nothing is believed that the contract would not believe.
 """
@@ -51,7 +52,9 @@ async def issue(wiring: Wiring, standing: Standing, message: Message) -> dict[st
 async def open_message(
     wiring: Wiring, standing: Standing, now: UnixTime, document: dict[str, Any], kind: type[MessageT]
 ) -> tuple[MessageT, Opened]:
-    """The message in ``document``. Raises 422 ``invalid-typed-data`` unless it is of that kind, in time and says what it means."""
+    """The message in ``document``. Raises 422 ``invalid-typed-data`` unless it is of that kind, in time and says what
+    it means.
+    """
     parsed = parse(document, wiring.domains)
     if isinstance(parsed, Refusal) or not isinstance(parsed.message, kind):
         raise ProblemError(problem("invalid-typed-data"))
@@ -64,7 +67,9 @@ async def open_message(
 
 
 async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:
-    """Raises 401 ``bad-signature`` unless ``signer`` signed it, 503 (as RpcError) when a contract wallet cannot be asked."""
+    """Raises 401 ``bad-signature`` unless ``signer`` signed it, 503 (as RpcError) when a contract wallet cannot be
+    asked.
+    """
     if not await stands_behind(wiring.nodes, signer, opened.digest, signature):
         raise ProblemError(problem("bad-signature"))
 

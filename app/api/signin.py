@@ -31,7 +31,9 @@ class NonceRequest(Strict):
 
 
 class VerifyRequest(Strict):
-    """The signed message. ``purpose``: the HL7 purpose of use of the whole session. ``cookie``: a session for the portal instead."""
+    """The signed message. ``purpose``: the HL7 purpose of use of the whole session. ``cookie``: a session for the
+    portal instead.
+    """
 
     message: str
     signature: SignatureText
@@ -60,9 +62,7 @@ async def verify(
     if isinstance(claimed, Problem):
         raise ProblemError(claimed)
     try:
-        good = await stands_behind(
-            wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature)
-        )
+        good = await stands_behind(wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature))
     except RpcError:
         raise ProblemError(problem("chain-unavailable")) from None
     if not good:
@@ -82,7 +82,13 @@ async def verify(
     response.headers["Cache-Control"] = "no-store"
     if signed.cookie:
         response.set_cookie(
-            SESSION_COOKIE, token, max_age=wiring.token_lifetime_s, path="/", secure=True, httponly=True, samesite="strict"
+            SESSION_COOKIE,
+            token,
+            max_age=wiring.token_lifetime_s,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="strict",
         )
         return answer
     return {"access_token": token, "token_type": "Bearer", **answer}
@@ -90,7 +96,9 @@ async def verify(
 
 @router.post("/auth/logout", status_code=204)
 async def logout(request: Request, response: Response, session: Annotated[Session, Depends(session_of)]) -> None:
-    """End the session; its token is worth nothing from now on, here at once and on other gateways within two seconds."""
+    """End the session; its token is worth nothing from now on, here at once and on other gateways within two
+    seconds.
+    """
     await wiring_of(request).sessions.revoke(session.token_hash)
     response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
 
@@ -99,7 +107,11 @@ def roles(standing: Standing, actor: Address, now: UnixTime) -> list[str]:
     """The staff roles held now, and PATIENT and GUARDIAN for those who act for somebody."""
     held = [role.value for role in Role if holds_role(standing, role, actor, now)]
     capacities = _capacities(standing, actor, now)
-    return held + [word for capacity, word in ((Capacity.CONTROLLER, "PATIENT"), (Capacity.GUARDIAN, "GUARDIAN")) if capacity in capacities]
+    return held + [
+        word
+        for capacity, word in ((Capacity.CONTROLLER, "PATIENT"), (Capacity.GUARDIAN, "GUARDIAN"))
+        if capacity in capacities
+    ]
 
 
 def _purpose(asked: str | None, standing: Standing, actor: Address, now: UnixTime) -> Purpose:

@@ -1,6 +1,7 @@
 """The sign-in message (EIP-4361): made here, and checked field by field when it comes back signed.
 
-``siwe`` parses; what it leaves unchecked (round trip, URI, chain, version, times, low s) is checked here, in the order of PROMISES.
+``siwe`` parses; what it leaves unchecked (round trip, URI, chain, version, times, low s) is checked here, in the order
+of PROMISES.
 """
 
 import re
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 
 from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
+
 from app.core.identifiers import Address, UnixTime
 from app.core.problem import Problem, problem
 from app.core.signature import eip191_digest
@@ -45,7 +47,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that is well formed, for this place and in its time. Whether its signature holds is another question."""
+    """A message that is well formed, for this place and in its time. Whether its signature holds is another
+    question.
+    """
 
     address: Address
     siwe_nonce: str
@@ -99,7 +103,9 @@ def _in_time(message: SiweMessage, now: UnixTime) -> bool:
     issued = _seconds(message.issued_at)
     if issued is None or not now - MAX_AGE_S <= issued <= now + MAX_AHEAD_S:
         return False
-    if message.expiration_time is None or (message.not_before is not None and (_seconds(message.not_before) or 0) > now):
+    if message.expiration_time is None or (
+        message.not_before is not None and (_seconds(message.not_before) or 0) > now
+    ):
         return False
     expires = _seconds(message.expiration_time)
     return expires is not None and now < expires <= now + MAX_EXPIRY_S

@@ -28,8 +28,9 @@ from app.store.siwe_nonces import SiweNonces
 class Condition:
     """How the loops fare, for readiness and metrics. Ages in seconds; texts name no secret and no identifier.
 
-    ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and ours. ``late``: the
-    oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed messages from the chain.
+    ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and
+    ours. ``late``: the oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed
+    messages from the chain.
     """
 
     chain_problem: str | None
@@ -44,7 +45,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Everything a route may use. ``standing`` gives None while the chain's state is not known well enough to decide."""
+    """Everything a route may use. ``standing`` gives None while the chain's state is not known well enough to
+    decide.
+    """
 
     place: Place
     deployment: Deployment

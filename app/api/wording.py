@@ -1,6 +1,7 @@
 """Names for the words that people sign and read: people from the directory, studies from the archive.
 
-Words are made twice, when a message is issued and when it comes back signed; both times from here, so that they can be compared.
+Words are made twice, when a message is issued and when it comes back signed; both times from here, so that they can be
+compared.
 """
 
 from collections.abc import Iterable

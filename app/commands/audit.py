@@ -87,7 +87,9 @@ def export(
 def verify_log(
     rpc: Annotated[str, typer.Option("--rpc", help="A node of your own choice.")],
     deployment: Annotated[Path, typer.Option(help="The deployment file.", exists=True, dir_okay=False)],
-    records: Annotated[Path | None, typer.Option(help="Records from `audit export`.", exists=True, dir_okay=False)] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Records from `audit export`.", exists=True, dir_okay=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay the chain and decide every access again: complete and authorised, or the exact record that is not."""

@@ -22,7 +22,9 @@ GatewayOption = Annotated[
 ]
 KeystoreOption = Annotated[
     Path | None,
-    typer.Option("--keystore", help="An encrypted key file (its password comes from CONSENTRY_KEYSTORE_PASSWORD or a prompt)."),
+    typer.Option(
+        "--keystore", help="An encrypted key file (its password comes from CONSENTRY_KEYSTORE_PASSWORD or a prompt)."
+    ),
 ]
 DEFAULT_GATEWAY = "http://localhost:8080"
 
@@ -55,7 +57,12 @@ class Client:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             answer = requests.request(
-                method, self.gateway.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False, **request
+                method,
+                self.gateway.rstrip("/") + path,
+                headers=headers,
+                timeout=_TIMEOUT_S,
+                allow_redirects=False,
+                **request,
             )
         except requests.RequestException as error:
             raise CommandError(f"the gateway cannot be reached ({type(error).__name__})") from None

@@ -16,9 +16,11 @@ _UNSETTLED = frozenset({"submitted", "mined"})
 
 
 @consent.command("grant")
-def grant(  # noqa: PLR0913, PLR0917 - the terms of a consent
+def grant(  # noqa: PLR0917 - the terms of a consent
     grantee: Annotated[str, typer.Argument(help="Who is let in: an account, 0x….")],
-    study: Annotated[list[str] | None, typer.Option(help="A StudyInstanceUID; repeat for several. Default: everything.")] = None,
+    study: Annotated[
+        list[str] | None, typer.Option(help="A StudyInstanceUID; repeat for several. Default: everything.")
+    ] = None,
     action: Annotated[list[str] | None, typer.Option(help="search, view, retrieve, share; repeat for several.")] = None,
     purpose: Annotated[list[str] | None, typer.Option(help="HL7 purpose of use; repeat for several.")] = None,
     days: Annotated[int, typer.Option(help="For how many days from now.", min=1)] = 90,
@@ -52,7 +54,10 @@ def grant(  # noqa: PLR0913, PLR0917 - the terms of a consent
 
 @consent.command("revoke")
 def revoke(
-    consent_id: str, gateway: GatewayOption = DEFAULT_GATEWAY, keystore: KeystoreOption = None, as_json: JsonOption = False
+    consent_id: str,
+    gateway: GatewayOption = DEFAULT_GATEWAY,
+    keystore: KeystoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take a consent back; it stops working at once."""
     account = wallet(keystore)
@@ -79,7 +84,7 @@ def list_consents(
 
 
 @consent.command("explain")
-def explain(  # noqa: PLR0913, PLR0917 - the parts of the question
+def explain(  # noqa: PLR0917 - the parts of the question
     actor: Annotated[str, typer.Argument(help="Who would ask: an account, 0x….")],
     study: Annotated[str | None, typer.Option(help="A StudyInstanceUID. Default: everything.")] = None,
     action: Annotated[str, typer.Option(help="search, view, retrieve or share.")] = "retrieve",

@@ -1,4 +1,6 @@
-"""What the commands print: tables for people, one JSON document for programs, errors on standard error; and the exit status."""
+"""What the commands print: tables for people, one JSON document for programs, errors on standard error; and the exit
+status.
+"""
 
 import json
 import sys
@@ -19,7 +21,7 @@ class CommandError(Exception):
     """A command failed: the text is for the person who called it. Exit status 1."""
 
 
-def emit(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:  # noqa: ANN401 - JSON is any of its own types
+def emit(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:  # noqa: ANN401 - any JSON
     """Print ``document`` as JSON, or ``lines`` for people."""
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -96,7 +96,10 @@ def list_requests(
 
 @request.command("decline")
 def decline(
-    request_id: str, gateway: GatewayOption = DEFAULT_GATEWAY, keystore: KeystoreOption = None, as_json: JsonOption = False
+    request_id: str,
+    gateway: GatewayOption = DEFAULT_GATEWAY,
+    keystore: KeystoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Decline a request."""
     answer: dict[str, Any] = signed_in(gateway, keystore).post(
@@ -108,4 +111,8 @@ def decline(
 def new_wallet(as_json: JsonOption = False) -> None:
     """Make a new wallet key (for trying things out) and print it."""
     account = Account.create()
-    emit({"address": account.address, "key": "0x" + account.key.hex()}, as_json, [account.address, "0x" + account.key.hex()])
+    emit(
+        {"address": account.address, "key": "0x" + account.key.hex()},
+        as_json,
+        [account.address, "0x" + account.key.hex()],
+    )

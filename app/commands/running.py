@@ -152,5 +152,3 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         say("stopped")
     except _FORESEEN as error:
         raise CommandError(str(error)) from None
-
-

@@ -1,7 +1,7 @@
 """The one-time code of an enrolment: what the desk hands over in a QR code, and the claim key made from it.
 
-The code carries 130 random bits in Crockford's base 32 (no I, L, O, U), in groups that can be read aloud. The key's address goes on
-the chain; the code itself is kept nowhere.
+The code carries 130 random bits in Crockford's base 32 (no I, L, O, U), in groups that can be read aloud. The key's
+address goes on the chain; the code itself is kept nowhere.
 """
 
 import hashlib
@@ -29,7 +29,9 @@ def make_code(random: bytes) -> str:
 
 
 def read_code(text: str) -> str | None:
-    """The code's digits as typed or scanned: case, spaces, dashes and lookalike letters do not matter. None if it is no code."""
+    """The code's digits as typed or scanned: case, spaces, dashes and lookalike letters do not matter. None if it is
+    no code.
+    """
     digits = text.upper().replace("-", "").replace(" ", "").translate(_LOOKALIKES)
     if len(digits) != _DIGITS or any(digit not in _ALPHABET for digit in digits):
         return None
@@ -48,6 +50,6 @@ def claim_address(key: PrivateKey) -> Address:
 
 
 def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
-    """r ‖ s ‖ v over a 32-byte digest, low s, v 27 or 28."""
+    """R ‖ s ‖ v over a 32-byte digest, low s, v 27 or 28."""
     signature = key.sign_recoverable(digest, hasher=None)
     return signature[:64] + bytes([signature[64] + 27])

@@ -1,4 +1,6 @@
-"""Which credentials a request carries: one bearer token (RFC 6750 §2.1), or the portal's session cookie where no token is given."""
+"""Which credentials a request carries: one bearer token (RFC 6750 §2.1), or the portal's session cookie where no token
+is given.
+"""
 
 from collections.abc import Iterable
 
@@ -12,8 +14,8 @@ _TOKEN_LIMIT = 512
 def token_of(headers: Iterable[tuple[bytes, bytes]], *, cookie: bool = False) -> str | Problem:
     """The token among ASGI headers (names in lower case).
 
-    Two Authorization headers are ``ambiguous-credentials``; none, or one that is no bearer token, is ``unauthenticated``.
-    With ``cookie`` the session cookie counts too, but never beside an Authorization header.
+    Two Authorization headers are ``ambiguous-credentials``; none, or one that is no bearer token, is
+    ``unauthenticated``. With ``cookie`` the session cookie counts too, but never beside an Authorization header.
     """
     authorization: list[bytes] = []
     cookies: list[bytes] = []

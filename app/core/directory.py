@@ -1,4 +1,6 @@
-"""The directory ties an account to a person off the chain; on the chain stands a salted hash of the entry (DESIGN decision 10)."""
+"""The directory ties an account to a person off the chain; on the chain stands a salted hash of the entry (DESIGN
+decision 10).
+"""
 
 from app.core.keccak import keccak256
 

@@ -1,7 +1,8 @@
 """JSON as Consentry accepts it: one meaning for every reader, bounded (RFC 8259; I-JSON, RFC 7493).
 
-Python's reader keeps the last of two equal keys, reads NaN, turns 1e400 into infinity and lets lone surrogates through; a second
-reader (a wallet, a contract's tooling) may see something else in the same bytes. All of that is refused.
+Python's reader keeps the last of two equal keys, reads NaN, turns 1e400 into infinity and lets lone surrogates
+through; a second reader (a wallet, a contract's tooling) may see something else in the same bytes. All of that is
+refused.
 """
 
 import json

@@ -1,4 +1,6 @@
-"""What a patient's own software does with a proof: open the commitment and find the event, trusting nothing but the node."""
+"""What a patient's own software does with a proof: open the commitment and find the event, trusting nothing but the
+node.
+"""
 
 import json
 from pathlib import Path

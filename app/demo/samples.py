@@ -1,6 +1,7 @@
 """A small archive to begin with: three made-up patients over the images that pydicom's wheel carries (MIT licence).
 
-Names, numbers and dates are invented; UIDs are derived from them, so that writing the samples twice gives the same files.
+Names, numbers and dates are invented; UIDs are derived from them, so that writing the samples twice gives the same
+files.
 """
 
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ PATIENTS = (
 
 
 def write_samples(folder: Path) -> int:
-    """Write the sample files into ``folder`` (made if missing); gives how many. Existing files of the same name are replaced."""
+    """Write the sample files into ``folder`` (made if missing); gives how many. Existing files of the same name are
+    replaced.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = 0
     for patient in PATIENTS:

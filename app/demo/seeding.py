@@ -1,4 +1,6 @@
-"""Fills a new development chain through the gateway's own front door: names for the accounts, and two enrolled patients."""
+"""Fills a new development chain through the gateway's own front door: names for the accounts, and two enrolled
+patients.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +13,8 @@ from eth_account.signers.local import LocalAccount
 from app.api.wiring import Wiring
 from app.commands.client import Client, sign_in, sign_typed
 from app.core.dicomjson import identity
-from app.core.directory import SALT_BYTES, entry_hash
 from app.core.dicomweb import Level, Search
+from app.core.directory import SALT_BYTES, entry_hash
 from app.core.identifiers import Address, Subject
 from app.settings import Settings
 from app.store.directory import DirectoryEntry
@@ -35,9 +37,7 @@ class _Desk:
     registrar: Client
 
 
-async def seed(
-    wiring: Wiring, settings: Settings, names: Sequence[str], keys: Sequence[bytes]
-) -> list[dict[str, str]]:
+async def seed(wiring: Wiring, settings: Settings, names: Sequence[str], keys: Sequence[bytes]) -> list[dict[str, str]]:
     """Enrol and claim the archive's first two patients for patient1 and patient2, unless that was done before.
 
     Gives dev.json's ``patients``.

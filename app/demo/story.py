@@ -4,14 +4,12 @@ Each step says what it did and what came back, and is held to what must be. ``pl
 """
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 from dicomweb_client.api import DICOMwebClient
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from requests import HTTPError
 from rich.console import Console
 
@@ -22,6 +20,11 @@ from app.demo.fresh_stack import FreshStack, fresh_stack
 from app.demo.proof import opens
 from app.demo.samples import ISSUER, PATIENTS
 from app.demo.seeding import claim_enrolment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eth_account.signers.local import LocalAccount
 
 _PATIENT = PATIENTS[2]  # the first two are enrolled with the development chain
 _ACTIVE_WITHIN_S = 30.0
@@ -41,27 +44,31 @@ def play(*, stay: bool) -> bool:
     with fresh_stack(_tell) as stack:
         story = _Story(stack)
         held = story.run()
-        _console.print(f"\n{'Every step held' if held else 'A step did not hold'} ({time.monotonic() - began:.0f} s).")
+        _say(f"\n{'Every step held' if held else 'A step did not hold'} ({time.monotonic() - began:.0f} s).")
         if stay:
             _stay(stack)
     return held
 
 
 def _stay(stack: FreshStack) -> None:
-    _console.print(f"\nThe stack stays up. Its state is in {stack.folder}.")
-    _console.print(f"  gateway   {stack.gateway}")
-    _console.print(f"  DICOMweb  {stack.gateway}/dicom-web")
-    _console.print(f"  chain     {stack.rpc_url}")
-    _console.print(f"  accounts  {stack.folder / 'dev.json'}")
-    _console.print("Ctrl-C stops it.")
+    _say(f"\nThe stack stays up. Its state is in {stack.folder}.")
+    _say(f"  gateway   {stack.gateway}")
+    _say(f"  DICOMweb  {stack.gateway}/dicom-web")
+    _say(f"  chain     {stack.rpc_url}")
+    _say(f"  accounts  {stack.folder / 'dev.json'}")
+    _say("Ctrl-C stops it.")
     stack.wait()
 
 
 def _tell(text: str) -> None:
-    _console.print(f"  [dim]{text}[/dim]")
+    _say(f"  [dim]{text}[/dim]")
 
 
-def _must(holds: bool, what: str) -> None:
+def _say(text: str, *, markup: bool = True) -> None:
+    _console.print(text, markup=markup, soft_wrap=True)
+
+
+def _must(holds: object, what: str) -> None:
     if not holds:
         raise _StepFailedError(what)
 
@@ -77,9 +84,10 @@ class _Story:
         self._doctor = Client(stack.gateway)
         self._code = ""
         self._patient_key = ""
-        self._studies: list[str] = []
+        # Of her two studies she shares the one of the knee; the other stays her own.
+        self._shared = ""
+        self._private = ""
         self._consent = ""
-        self._seen: list[str] = []
 
     def run(self) -> bool:
         """Every step in its order; the first that fails ends the story."""
@@ -98,26 +106,28 @@ class _Story:
             ("Verify: an auditor replays the chain without trusting the gateway", self._verify),
         )
         for number, (title, step) in enumerate(steps, start=1):
-            _console.print(f"\n[bold]{number:2}. {title}[/bold]")
+            _say(f"\n[bold]{number:2}. {title}[/bold]")
             began = time.monotonic()
             try:
                 said = step()
             except (_StepFailedError, CommandError, HTTPError) as error:
-                _console.print(f"    [red]✗ {error}[/red]")
+                _say(f"    [red]✗ {error}[/red]")
                 return False
-            _console.print(f"    [green]✓[/green] {said} [dim]({time.monotonic() - began:.1f} s)[/dim]")
+            _say(f"    [green]✓[/green] {said} [dim]({time.monotonic() - began:.1f} s)[/dim]")
         return True
 
     def _enrol(self) -> str:
         registrar, _ = sign_in(self._stack.gateway, self._stack.account("registrar"))
         enrolled = registrar.post("/api/enrolments", {"patient_id": _PATIENT.patient_id, "issuer": ISSUER})
         self._patient_key = enrolled["patient_key"]
-        _console.print(f"    The desk hands over the one-time code {enrolled['code']}")
+        _say(f"    The desk hands over the one-time code {enrolled['code']}")
         self._patient = claim_enrolment(self._stack.gateway, self._wallet, enrolled["code"])
         found = _dicomweb(self._patient).search_for_studies()
-        self._studies = [study["0020000D"]["Value"][0] for study in found]
-        _must(len(self._studies) == len(_PATIENT.studies), "the patient does not see her own studies")
-        return f"{self._wallet.address} controls the patient key {_short(self._patient_key)} and sees {len(found)} studies"
+        _must(len(found) == len(_PATIENT.studies), "the patient does not see her own studies")
+        self._private, self._shared = (_value(study, "0020000D") for study in found)
+        return (
+            f"{self._wallet.address} controls the patient key {_short(self._patient_key)} and sees {len(found)} studies"
+        )
 
     def _sign_in(self) -> str:
         self._doctor, answer = sign_in(self._stack.gateway, self._physician)
@@ -127,7 +137,7 @@ class _Story:
     def _denied(self) -> str:
         found = _dicomweb(self._doctor).search_for_studies()
         _must(not found, "a study is found without consent")
-        real, invented = _status(self._doctor, self._studies[0]), _status(self._doctor, "1.2.826.0.1.3680043.8.498.1")
+        real, invented = _status(self._doctor, self._shared), _status(self._doctor, "1.2.826.0.1.3680043.8.498.1")
         _must(real == invented, "a hidden study is answered otherwise than one that does not exist")
         _must(real[0] == 404, f"a hidden study is answered with {real[0]}")
         return "search: 0 studies; her study and an invented one: 404, the same bytes"
@@ -146,31 +156,34 @@ class _Story:
             "/api/consents/typed-data",
             {
                 "grantee": request["requester"],
-                "scope": {"studies": self._studies[:1]},
+                "scope": {"studies": [self._shared]},
                 "actions": ["search", "view", "retrieve"],
                 "purposes": request["purposes"],
                 "valid_until": int(time.time()) + _WEEK_S,
             },
         )
-        _console.print(f"    “{issued['words']}”", markup=False)
+        _say(f"    “{issued['words']}”", markup=False)
         document = issued["typed_data"]
         body = {"typed_data": document, "signature": sign_typed(self._wallet, document)}
         self._consent = self._patient.post("/api/consents", body)["consent_id"]
         decision = {"decision": "accept", "consent_id": self._consent}
         self._patient.post(f"/api/access-requests/{request['id']}/decision", decision)
         path = f"/api/consents/{self._consent}"
-        active = self._patient.until(path, lambda view: view["status"] == "active", _ACTIVE_WITHIN_S)
+        # The mirror may see the block a moment before the sender has the receipt.
+        active = self._patient.until(
+            path, lambda view: view["status"] == "active" and view["tx_hash"], _ACTIVE_WITHIN_S
+        )
         return f"consent {_short(self._consent)} is active, in transaction {_short(active['tx_hash'])}"
 
     def _search(self) -> str:
         found = _dicomweb(self._doctor).search_for_studies()
         uids = [study["0020000D"]["Value"][0] for study in found]
-        _must(uids == self._studies[:1], "the search does not give exactly the study she allowed")
-        _must(_status(self._doctor, self._studies[1])[0] == 404, "her other study is not hidden")
+        _must(uids == [self._shared], "the search does not give exactly the study she allowed")
+        _must(_status(self._doctor, self._private)[0] == 404, "her other study is not hidden")
         return f"1 study: {found[0]['0020000D']['Value'][0]}; the one she did not name stays hidden"
 
     def _fetch(self) -> str:
-        client, study = _dicomweb(self._doctor), self._studies[0]
+        client, study = _dicomweb(self._doctor), self._shared
         instances = client.search_for_instances(study)
         fetched = client.retrieve_study(study)
         _must(len(fetched) == len(instances) > 0, "not every instance came")
@@ -185,7 +198,7 @@ class _Story:
         return f"{len(fetched)} instances, pixel for pixel; metadata; 1 frame of {len(frames[0])} bytes"
 
     def _view(self) -> str:
-        client, study = _dicomweb(self._doctor), self._studies[0]
+        client, study = _dicomweb(self._doctor), self._shared
         first = client.search_for_instances(study)[0]
         picture = client.retrieve_instance_rendered(
             study, _value(first, "0020000E"), _value(first, "00080018"), media_types=("image/png",)
@@ -197,7 +210,7 @@ class _Story:
         path = f"/api/consents/{self._consent}/revocation"
         document = self._patient.post(f"{path}/typed-data")["typed_data"]
         self._patient.post(path, {"typed_data": document, "signature": sign_typed(self._wallet, document)})
-        status = _status(self._doctor, self._studies[0])[0]
+        status = _status(self._doctor, self._shared)[0]
         _must(status == 404, f"after the revocation the study is answered with {status}")
         return "handed in; the very next request is refused, before any block holds it"
 
@@ -218,10 +231,10 @@ class _Story:
             proof = self._patient.get(f"/api/accesses/{access['id']}/proof")
             verified = opens(proof, self._stack.rpc_url, access)
             when = datetime.fromtimestamp(access["at"], UTC).strftime("%H:%M:%S")
-            who = access["actor_name"] or ("you" if access["actor"] == self._wallet.address else access["actor"])
+            who = "herself" if access["actor"] == self._wallet.address else access["actor_name"].partition(",")[0]
             mark = "[green]✓[/green]" if verified else "[red]✗[/red]"
             where = f"tx {_short(access['tx_hash'])} block {access['block']}"
-            _console.print(f"    {when} UTC  {mark} #{access['seq']:<3} {who:<44} {access['action']:<9} {where}")
+            _say(f"    {when}  {mark} #{access['seq']:<2} {who:<18} {access['action']:<8} {where}")
             _must(verified, f"access {access['id']} does not open its commitment on the chain")
         actors = {access["actor"] for access in accesses}
         _must(self._physician.address in actors, "the physician's accesses are missing")

@@ -23,7 +23,7 @@ async def settle(consents: Consents, standing: Callable[[], Standing | None], in
             await consents.refresh()
             await consents.landed([one for one in consents.revoked_here if _final(known, *one)])
         except StoreUnavailableError as error:
-            _LOG.error("revocations could not be settled: %s", error)  # noqa: TRY400 - the text says it all
+            _LOG.error("revocations could not be settled: %s", error)
 
 
 def _final(standing: Standing, patient: PatientKey, consent: ConsentId) -> bool:
