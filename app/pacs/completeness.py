@@ -1,24 +1,7 @@
 """Proof that a multipart body without length or chunking is whole: its closing boundary (RFC 2046 §5.1.1)."""
 
-import re
-
-# RFC 2046 §5.1.1: 1 to 70 characters, the last one not a space.
-_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-# The value of a boundary parameter: quoted, or a token (the archives send `:` and `=` unquoted too).
-_PARAMETER = re.compile(rb';\s*boundary\s*=\s*(?:"([^"\\\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 # Line ends and padding that may follow the closing delimiter. An epilogue with text in it is not taken as an end.
 _TRAILING_BYTES = 64
-
-
-def multipart_boundary(content_type: bytes) -> bytes | None:
-    """The boundary of a multipart media type, or None for any other type or a boundary that breaks the grammar."""
-    if not content_type.lower().startswith(b"multipart/"):
-        return None
-    found = _PARAMETER.search(content_type)
-    if found is None:
-        return None
-    boundary = found.group(1) or found.group(2)
-    return boundary if _BOUNDARY.fullmatch(boundary) else None
 
 
 class ClosingBoundary:

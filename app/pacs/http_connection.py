@@ -12,7 +12,8 @@ from typing import cast
 
 import httptools
 
-from app.pacs.completeness import ClosingBoundary, multipart_boundary
+from app.core.multipart import boundary_of
+from app.pacs.completeness import ClosingBoundary
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 
 # Past this many unread body bytes the socket is left alone until the reader comes back (P18). A single read of the
@@ -265,7 +266,7 @@ class HttpConnection(asyncio.Protocol):
         self._keep_alive = parser.should_keep_alive()
         if not chunked and answer.content_length is None and status not in (204, 304):
             self._until_close = True
-            boundary = multipart_boundary(answer.content_type)
+            boundary = boundary_of(answer.content_type)
             self._closing_boundary = ClosingBoundary(boundary) if boundary is not None else None
         self._answer = answer
 

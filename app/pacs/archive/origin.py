@@ -75,7 +75,7 @@ class ArchiveOrigin:
                 answer = await self._frames(found[0], retrieve, want)
             case Representation.BULKDATA:
                 answer = await self._bulk_data(found[0], retrieve, want)
-            case Representation.RENDERED | Representation.RENDERED_FRAMES:
+            case _:  # rendered, or rendered frames
                 answer = await self._rendered(_representative(found), retrieve, want)
         return answer
 

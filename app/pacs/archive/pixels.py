@@ -66,7 +66,7 @@ def decoded_frames(indexed: IndexedFile, numbers: tuple[int, ...]) -> Frames | N
 
 
 def decoded_array(dataset: FileDataset, number: int) -> tuple[np.ndarray, str]:
-    """One frame as an array of rows by columns [× samples], and its photometric interpretation after decoding.
+    """One frame as an array of rows by columns (by samples), and its photometric interpretation after decoding.
 
     Raises NotImplementedError or RuntimeError where no decoder takes it.
     """
@@ -127,7 +127,6 @@ def _fragments(dataset: FileDataset, numbers: tuple[int, ...]) -> tuple[bytes, .
 
 
 def _decoded(dataset: FileDataset, number: int) -> bytes:
-    decoder = get_decoder(UID(transfer_syntax_of(dataset)))
-    # As stored, in its own colour space: the answer says nothing about colour, the metadata does.
-    data, _ = decoder.as_buffer(dataset, index=number - 1, raw=True)
-    return bytes(data)
+    """Colour comes out as RGB, whatever the compressed form was in, as from other archives."""
+    array, _ = decoded_array(dataset, number)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -1,0 +1,157 @@
+"""The two origin servers over the same files: an archive of a folder, and an Orthanc that the same files were stored
+in.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from app.core.identifiers import Subject
+from app.pacs.archive.origin import ArchiveOrigin
+from app.pacs.archive.workers import Workers
+from app.pacs.http_client import HttpOrigin, basic_authorization
+from app.pacs.origin import Origin
+from app.pacs.remote import RemoteOrigin
+from tests.support.dicom_files import copy_wheel_files, read_quietly, write_odd_files
+from tests.support.needs import corpus_folder
+from tests.support.orthanc import OrthancServer, running_orthanc
+
+_UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_CORPUS = pytest.param("corpus", marks=pytest.mark.corpus)
+_ADAPTERS = ["archive", pytest.param("orthanc", marks=pytest.mark.orthanc)]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that an archive ought to hold, as pydicom reads it: the tests' own view, shared with no adapter."""
+
+    path: Path
+    study: str
+    series: str
+    instance: str
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A folder of DICOM files. ``files`` are those that name their study, series and instance."""
+
+    name: str
+    folder: Path
+    files: tuple[HeldFile, ...]
+
+    @property
+    def served(self) -> tuple[HeldFile, ...]:
+        """Without the files whose UIDs an earlier one has: archives keep the first."""
+        kept: dict[tuple[str, str, str], HeldFile] = {}
+        for file in self.files:
+            kept.setdefault((file.study, file.series, file.instance), file)
+        return tuple(kept.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An origin server and what it ought to hold."""
+
+    origin: Origin
+    collection: Collection
+    name: str
+
+
+def _held(path: Path) -> HeldFile | None:
+    with path.open("rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return None
+    dataset = read_quietly(path)
+    uids = [str(dataset.get(keyword) or "") for keyword in _UID_KEYWORDS]
+    if not all(uids) or "DirectoryRecordSequence" in dataset:
+        return None
+    patient_id, issuer = dataset.get("PatientID", ""), dataset.get("IssuerOfPatientID", "")
+    one_id = patient_id.strip() if isinstance(patient_id, str) else ""
+    subject = Subject(one_id, str(issuer or "").strip()) if one_id else Subject("", "")
+    return HeldFile(path, uids[0], uids[1], uids[2], subject)
+
+
+def _collection(name: str, folder: Path) -> Collection:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "MANIFEST.tsv")
+    ordered = sorted(paths, key=lambda path: str(path.relative_to(folder)).encode())
+    return Collection(name, folder, tuple(held for path in ordered if (held := _held(path)) is not None))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("wheel")
+    copy_wheel_files(folder / "wheel")
+    write_odd_files(folder / "odd")
+    return _collection("wheel", folder)
+
+
+@pytest.fixture(scope="session", params=["wheel", _CORPUS])
+def collection(request: pytest.FixtureRequest) -> Collection:
+    if request.param == "corpus":
+        found = corpus_folder()
+        assert found is not None
+        return _collection("corpus", found)
+    made: Collection = request.getfixturevalue("wheel")
+    return made
+
+
+# Kept for the whole session: pytest would end and start a parametrised fixture again for each file of tests.
+
+
+@pytest.fixture(scope="session")
+def orthancs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Collection], tuple[OrthancServer, Collection]]]:
+    with ExitStack() as stack:
+
+        @cache
+        def start(collection: Collection) -> tuple[OrthancServer, Collection]:
+            server = stack.enter_context(running_orthanc(tmp_path_factory.mktemp("orthanc")))
+            results = server.upload(file.path for file in collection.files)
+            taken = {result.path for result in results if result.orthanc_id}
+            files = tuple(file for file in collection.files if file.path in taken)
+            return server, Collection(collection.name, collection.folder, files)
+
+        yield start
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def archives() -> AsyncIterator[dict[str, ArchiveOrigin]]:
+    started: dict[str, ArchiveOrigin] = {}
+    yield started
+    for origin in started.values():
+        await origin.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def archive_origin(
+    collection: Collection, archives: dict[str, ArchiveOrigin], tmp_path_factory: pytest.TempPathFactory
+) -> Served:
+    if collection.name not in archives:
+        index = tmp_path_factory.mktemp("index") / "archive.sqlite"
+        archives[collection.name] = ArchiveOrigin(collection.folder, index, Workers(2))
+        await archives[collection.name].reindex()
+    return Served(archives[collection.name], collection, "archive")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def orthanc_origin(
+    collection: Collection, orthancs: Callable[[Collection], tuple[OrthancServer, Collection]]
+) -> AsyncIterator[Served]:
+    server, taken = orthancs(collection)
+    origin = RemoteOrigin(HttpOrigin(server.dicom_web_url, basic_authorization(server.user, server.password)))
+    yield Served(origin, taken, "orthanc")
+    await origin.aclose()
+
+
+@pytest.fixture(scope="session", params=_ADAPTERS)
+def served(request: pytest.FixtureRequest, collection: Collection) -> Served:
+    """Each adapter in turn: the conformance suite asks both the same."""
+    found: Served = request.getfixturevalue(f"{request.param}_origin")
+    return found

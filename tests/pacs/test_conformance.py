@@ -1,0 +1,283 @@
+"""What every origin server does alike: the embedded archive and a real PACS answer the same questions."""
+
+import io
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.core.dicomjson import identity
+from app.core.dicomweb import Level, Matching, Representation, Search
+from app.core.identifiers import SeriesUid, StudyUid
+from app.core.matching import matches
+from tests.pacs.asking import (
+    AS_STORED,
+    BULK,
+    DICOM_JSON,
+    FRAMES_AS_STORED,
+    datasets,
+    each,
+    fetched,
+    parts_of,
+    retrieval,
+)
+from tests.pacs.conftest import HeldFile, Served
+from tests.support.dicom_files import read_quietly
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_UNKNOWN = "2.25.404"
+
+
+def _uid(row: dict[str, Any], tag: str) -> str:
+    return str(row[tag]["Value"][0])
+
+
+def _chain(row: dict[str, Any]) -> tuple[str, str, str]:
+    return _uid(row, "0020000D"), _uid(row, "0020000E"), _uid(row, "00080018")
+
+
+def _by_study(served: Served) -> dict[str, list[HeldFile]]:
+    grouped = defaultdict(list)
+    for file in served.collection.files:
+        grouped[file.study].append(file)
+    return grouped
+
+
+async def test_it_answers_a_check(served):
+    await served.origin.check()
+
+
+async def test_it_lists_every_instance_and_no_other(served):
+    rows = await served.origin.search(Search(Level.INSTANCE))
+    expected = {(file.study, file.series, file.instance) for file in served.collection.served}
+    assert {_chain(row) for row in rows} == expected
+
+
+async def test_it_lists_every_series_and_study(served):
+    series = await served.origin.search(Search(Level.SERIES))
+    studies = await served.origin.search(Search(Level.STUDY))
+    files = served.collection.files
+    assert {(_uid(row, "0020000D"), _uid(row, "0020000E")) for row in series} == {(f.study, f.series) for f in files}
+    assert {_uid(row, "0020000D") for row in studies} == {file.study for file in files}
+
+
+async def test_every_row_says_whose_it_is(served):
+    """In a study of several patients each has a row, which is theirs or nobody's."""
+    found = defaultdict(set)
+    for row in await served.origin.search(Search(Level.STUDY)):
+        found[_uid(row, "0020000D")].add(identity(row).patient_id)
+    for study, files in _by_study(served).items():
+        expected = {file.subject.patient_id for file in files}
+        assert found[study] == expected or (len(expected) > 1 and found[study] <= {*expected, ""})
+
+
+async def test_a_studys_subjects_are_all_the_patients_in_its_files(served):
+    studies = _by_study(served)
+    found = await each(studies, lambda study: served.origin.subjects_of(StudyUid(study)))
+    for files, subjects in zip(studies.values(), found, strict=True):
+        assert {(s.patient_id, s.issuer if s.patient_id else "") for s in subjects.subjects} == {
+            (file.subject.patient_id, file.subject.issuer) for file in files
+        }
+
+
+async def test_an_unknown_study_has_no_subjects(served):
+    assert (await served.origin.subjects_of(StudyUid(_UNKNOWN))).subjects == frozenset()
+
+
+async def test_searching_by_any_patient_id_finds_all_that_match(served):
+    """Ids with wildcards, commas and what cannot be sent too: more may come back than matches, never less."""
+    expected = defaultdict(set)
+    for study, files in _by_study(served).items():
+        subjects = {file.subject.patient_id for file in files}
+        if len(subjects) == 1 and subjects != {""}:
+            expected[subjects.pop()].add(study)
+
+    async def studies_of(patient_id: str) -> set[str]:
+        keys = (Matching(("00100020",), patient_id),)
+        rows = await served.origin.search(Search(Level.STUDY, matching=keys))
+        return {_uid(row, "0020000D") for row in rows if identity(row).patient_id == patient_id}
+
+    for patient_id, found in zip(expected, await each(expected, studies_of), strict=True):
+        assert expected[patient_id] <= found, patient_id
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("00100010", "*a*"),
+        ("00100010", "novak*"),
+        ("00080020", "20040101-20240801"),
+        ("00080020", "-20040826"),
+        ("00080061", "CT"),
+        ("00080061", "CT,MR"),
+        ("00080050", "1?"),
+        ("00200010", "*"),
+        ("00100040", "M"),
+    ],
+)
+async def test_a_search_loses_nothing_that_matches(served, tag, value):
+    keys = (Matching((tag,), value),)
+    everything = await served.origin.search(Search(Level.STUDY, include=((tag,),)))
+    found = await served.origin.search(Search(Level.STUDY, matching=keys))
+    expected = {_uid(row, "0020000D") for row in everything if matches(keys, row)}
+    assert expected <= {_uid(row, "0020000D") for row in found}
+
+
+async def test_pages_together_are_the_whole(served):
+    whole = [_chain(row) for row in await served.origin.search(Search(Level.INSTANCE))]
+    paged: list[tuple[str, str, str]] = []
+    while page := await served.origin.search(Search(Level.INSTANCE, limit=37, offset=len(paged))):
+        paged.extend(map(_chain, page))
+    assert sorted(paged) == sorted(whole)
+    assert await served.origin.search(Search(Level.INSTANCE, limit=0)) == []
+
+
+async def test_a_search_below_a_study_or_series_stays_there(served):
+    file = served.collection.served[0]
+    below_study = Search(Level.INSTANCE, study=StudyUid(file.study))
+    below_series = Search(Level.INSTANCE, study=StudyUid(file.study), series=SeriesUid(file.series))
+    expected = {(f.study, f.series, f.instance) for f in served.collection.served if f.study == file.study}
+    assert {_chain(row) for row in await served.origin.search(below_study)} == expected
+    rows = await served.origin.search(below_series)
+    assert {_chain(row) for row in rows} == {chain for chain in expected if chain[1] == file.series}
+    unknown = Search(Level.SERIES, study=StudyUid(_UNKNOWN))
+    assert await served.origin.search(unknown) == []
+
+
+async def test_an_instance_comes_back_as_it_was_stored(served):
+    async def stored(file: HeldFile) -> bytes:
+        target = retrieval(Representation.DICOM, file.study, file.series, file.instance)
+        status, content_type, body = await fetched(served.origin, target, AS_STORED)
+        assert status == 200
+        (part,) = parts_of(content_type, body)
+        return part[1]
+
+    files = _unambiguous(served)
+    for file, data in zip(files, await each(files, stored), strict=True):
+        assert data == file.path.read_bytes(), file.path.name
+
+
+def _unambiguous(served: Served) -> list[HeldFile]:
+    """Without instances that two patients share: which of them an archive gives is its own affair."""
+    owners = defaultdict(set)
+    for file in served.collection.files:
+        owners[file.study, file.series, file.instance].add(file.subject)
+    return [f for f in served.collection.served if len(owners[f.study, f.series, f.instance]) == 1]
+
+
+async def test_a_study_comes_with_all_its_instances(served):
+    studies = defaultdict(set)
+    for file in _unambiguous(served):
+        studies[file.study].add(file.path.read_bytes())
+
+    async def parts(study: str) -> set[bytes]:
+        target = retrieval(Representation.DICOM, study)
+        status, content_type, body = await fetched(served.origin, target, AS_STORED)
+        assert status == 200
+        return {data for _, data in parts_of(content_type, body)}
+
+    # Of a study of several patients an archive may give nothing at all.
+    held = _by_study(served)
+    alone = {study for study in studies if len({file.subject for file in held[study]}) == 1}
+    whole = {study for study in alone if len(studies[study]) == len(held[study])}
+    assert whole
+    for study, found in zip(whole, await each(whole, parts), strict=True):
+        assert found == studies[study]
+
+
+async def test_metadata_names_what_was_asked_for(served):
+    async def of_instance(file: HeldFile) -> None:
+        target = retrieval(Representation.METADATA, file.study, file.series, file.instance)
+        (dataset,) = await datasets(served.origin, target)
+        assert _chain(dataset) == (file.study, file.series, file.instance)
+        assert identity(dataset).patient_id == file.subject.patient_id
+
+    await each(_unambiguous(served), of_instance)
+
+
+async def test_metadata_of_a_study_holds_every_instance(served):
+    file = max(served.collection.served, key=lambda f: len(_by_study(served)[f.study]))
+    found = await datasets(served.origin, retrieval(Representation.METADATA, file.study))
+    expected = {(f.study, f.series, f.instance) for f in served.collection.served if f.study == file.study}
+    assert {_chain(dataset) for dataset in found} == expected
+
+
+@pytest.mark.parametrize("representation", [Representation.DICOM, Representation.METADATA])
+async def test_what_is_not_there_or_elsewhere_is_not_found(served, representation):
+    files = served.collection.served
+    file = files[0]
+    other = next(f for f in files if f.study != file.study)
+    for chain in (
+        (_UNKNOWN,),
+        (file.study, _UNKNOWN),
+        (file.study, other.series),
+        (file.study, file.series, _UNKNOWN),
+        (file.study, other.series, other.instance),
+        (file.study, file.series, other.instance),
+        (other.study, file.series, file.instance),
+    ):
+        accept = AS_STORED if representation is Representation.DICOM else DICOM_JSON
+        status, _, body = await fetched(served.origin, retrieval(representation, *chain), accept)
+        assert (status, body) == (404, b""), chain
+
+
+async def test_a_frame_past_the_last_is_not_found(served):
+    file = _with_pixels(served)[0]
+    for frames in ((2,), (1, 99)):
+        target = retrieval(Representation.FRAMES, file.study, file.series, file.instance, frames=frames)
+        status, _, _ = await fetched(served.origin, target, FRAMES_AS_STORED)
+        assert status == 404
+
+
+def _with_pixels(served: Served) -> list[HeldFile]:
+    """Instances of one frame of ordinary grey pixels, which everything here can show."""
+    found = []
+    for file in _unambiguous(served):
+        dataset = read_quietly(file.path)
+        plain = dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1" and dataset.get("BitsAllocated") == 16
+        if plain and dataset.get("NumberOfFrames", 1) == 1 and dataset.get("SamplesPerPixel") == 1:
+            found.append(file)
+    return found
+
+
+async def test_a_rendered_instance_is_a_picture_of_its_size(served):
+    async def picture(file: HeldFile) -> None:
+        dataset = read_quietly(file.path)
+        for media_type, kind in (("image/png", "PNG"), ("image/jpeg", "JPEG")):
+            target = retrieval(Representation.RENDERED, file.study, file.series, file.instance)
+            status, content_type, body = await fetched(served.origin, target, media_type)
+            assert (status, content_type) == (200, media_type)
+            image = Image.open(io.BytesIO(body))
+            assert (image.format, image.size) == (kind, (dataset.Columns, dataset.Rows))
+
+    await each(_with_pixels(served)[:8], picture)
+
+
+async def test_a_rendered_frame_is_a_picture(served):
+    file = _with_pixels(served)[0]
+    target = retrieval(Representation.RENDERED_FRAMES, file.study, file.series, file.instance, frames=(1,))
+    status, content_type, body = await fetched(served.origin, target, "image/jpeg")
+    assert (status, content_type, body[:2]) == (200, "image/jpeg", b"\xff\xd8")
+
+
+async def test_bulk_data_is_the_value_that_the_metadata_left_out(served):
+    async def pixels(file: HeldFile) -> None:
+        target = retrieval(Representation.METADATA, file.study, file.series, file.instance)
+        (dataset,) = await datasets(served.origin, target)
+        link = dataset["7FE00010"]["BulkDataURI"]
+        assert link.endswith(f"/instances/{file.instance}/bulk/7fe00010")
+        bulk = retrieval(Representation.BULKDATA, file.study, file.series, file.instance, bulk_path=("7fe00010",))
+        status, content_type, body = await fetched(served.origin, bulk, BULK)
+        assert status == 200
+        assert parts_of(content_type, body)[0][1] == read_quietly(file.path).PixelData
+
+    await each(_with_pixels(served)[:8], pixels)
+
+
+async def test_bulk_data_that_is_not_there_is_not_found(served):
+    file = _with_pixels(served)[0]
+    for path in (("00990010",), ("00081140", "9", "00990010")):
+        bulk = retrieval(Representation.BULKDATA, file.study, file.series, file.instance, bulk_path=path)
+        assert (await fetched(served.origin, bulk, BULK))[0] == 404
