@@ -38,18 +38,22 @@ class Batches:
         while self.next_seq < access.seq and self.next_seq in self._carried:
             findings.append(self._missing())
         self.count += 1
-        if access.seq != self.next_seq:
-            detail = f"{self.next_seq} was due"
-            findings.append(Finding(Flaw.SEQUENCE, access.seq, place.transaction, detail=detail))
-            if access.seq < self.next_seq:
-                return findings
-            self.next_seq = access.seq
+        if access.seq < self.next_seq:
+            findings.append(Finding(Flaw.SEQUENCE, access.seq, place.transaction))
+            return findings
+        findings += self.gap(access.seq)
         logged = LoggedAccess(access.basis, access.accessor, access.patient, access.block, access.commitment)
         carried = self._carried.pop(access.seq, logged)
         if carried != logged:
             findings.append(Finding(Flaw.TRANSACTION, access.seq, place.transaction))
         self._advance(carried)
         return findings
+
+    def gap(self, seq: int) -> list[Finding]:
+        """Goes on at ``seq``; the entries before it that were due and are not there, as one finding."""
+        due, self.next_seq = self.next_seq, seq
+        detail = f"up to {seq - 1}" if seq > due + 1 else ""
+        return [Finding(Flaw.MISSING, due, detail=detail)] if seq > due else []
 
     def finish(self) -> list[Finding]:
         """Ends the present transaction: what it carried and no event showed."""
@@ -85,12 +89,12 @@ class Batches:
             batch = decode_batch(words[_HEAD_BYTES : _HEAD_BYTES + length])
         except RecordError as error:
             return [Finding(Flaw.TRANSACTION, seq, transaction, detail=str(error))]
-        findings = []
-        if expected_seq != self.next_seq:
-            detail = f"{self.next_seq} was due"
-            findings.append(Finding(Flaw.SEQUENCE, expected_seq, transaction, detail=detail))
-        elif prev_head != self.head:
-            findings.append(Finding(Flaw.HEAD, seq, transaction))
+        if expected_seq < self.next_seq:
+            findings = [Finding(Flaw.SEQUENCE, expected_seq, transaction)]
+        elif expected_seq == self.next_seq and prev_head != self.head:
+            findings = [Finding(Flaw.HEAD, expected_seq, transaction)]
+        else:
+            findings = self.gap(expected_seq)
         self.next_seq, self.head = expected_seq, prev_head
         self._carried = dict(enumerate(batch, start=expected_seq))
         return findings

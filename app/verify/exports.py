@@ -25,12 +25,14 @@ class _Waiting:
 class Exports:
     """A stream of exported lines that records are taken from in about the order of the log."""
 
-    __slots__ = ("_ahead", "_lines", "_look_ahead", "findings", "taken")
+    __slots__ = ("_ahead", "_behind", "_lines", "_look_ahead", "findings", "taken")
 
     def __init__(self, lines: Iterable[str], look_ahead: int = LOOK_AHEAD) -> None:
         self._lines: Iterator[tuple[int, str]] = enumerate(lines, start=1)
         self._look_ahead = look_ahead
         self._ahead: dict[Commitment, _Waiting] = {}
+        # The latest given out, so that a repetition is not taken for a record still to come.
+        self._behind: dict[Commitment, None] = {}
         self.findings: list[Finding] = []
         self.taken = 0
 
@@ -42,6 +44,9 @@ class Exports:
         if found is None:
             return None
         self.taken += 1
+        self._behind[commitment] = None
+        if len(self._behind) > self._look_ahead:
+            del self._behind[next(iter(self._behind))]
         return found.exported
 
     def rest(self, end: UnixTime) -> Iterator[Finding | None]:
@@ -68,7 +73,7 @@ class Exports:
         except RecordError as error:
             self.findings.append(Finding(Flaw.RECORD_UNREADABLE, line=number, detail=str(error)))
             return True
-        if exported.commitment in self._ahead:
+        if exported.commitment in self._ahead or exported.commitment in self._behind:
             self.findings.append(Finding(Flaw.RECORD_REPEATED, record_id=exported.record.record_id, line=number))
         else:
             self._ahead[exported.commitment] = _Waiting(exported, number)

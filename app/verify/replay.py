@@ -111,10 +111,12 @@ class _Replay:
         for finding in self._batches.finish():
             self._found(finding)
         count, head = await self._source.log_head(last.ref.number)
-        if count != self._batches.next_seq:
+        if count < self._batches.next_seq:
             self._found(Finding(Flaw.COUNT, detail=f"the contract says {count}"))
-        if head != self._batches.head:
+        elif count == self._batches.next_seq and head != self._batches.head:
             self._found(Finding(Flaw.HEAD))
+        for finding in self._batches.gap(count):
+            self._found(finding)
         if self._exports is not None:
             for left in self._exports.rest(last.timestamp):
                 if left is None:

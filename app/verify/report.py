@@ -13,8 +13,8 @@ class Flaw(Enum):
     """What can be wrong. The value is the sentence an auditor reads."""
 
     CONTRADICTION = "the contracts' events contradict each other: history is missing or false from here on"
-    SEQUENCE = "the sequence number does not continue the one before"
-    MISSING = "its transaction carried it, and there is no event of it"
+    SEQUENCE = "the sequence number was used before"
+    MISSING = "there is no event of it"
     HEAD = "the running head over all records is not the contract's"
     COUNT = "the number of records is not the contract's"
     TRANSACTION = "the event is not what its transaction carried"

@@ -114,6 +114,14 @@ def test_bytes_that_are_no_record_are_refused() -> None:
             decode(bad)
 
 
+def test_a_number_written_too_wide_is_refused() -> None:
+    at = 1 + 4 + 16  # after the version and the record's id
+    body = canonical(RECORD)
+    wide = body[:at] + (9).to_bytes(4, "big") + b"\0" + body[at + 4 :]
+    with pytest.raises(RecordError, match="canonical"):
+        decode(wide)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -203,7 +211,7 @@ def test_batches_that_the_contract_would_refuse(rng: random.Random) -> None:
     batch = encode_batch([access, access])
     empty_group = batch[:124] + b"\0\0"
     too_many = batch[:124] + (501).to_bytes(2, "big") + bytes(32 * 501)
-    for bad in (b"", batch[:-1], batch + b"\0", empty_group, too_many):
+    for bad in (b"", batch[:-1], batch[:50], batch + b"\0", empty_group, too_many):
         with pytest.raises(RecordError):
             decode_batch(bad)
     for accesses in ([], [access] * (MAX_BATCH + 1)):
