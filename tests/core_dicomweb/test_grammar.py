@@ -80,6 +80,7 @@ BAD_PATHS: Final = [
     ("/studies/%2e%2e/%2e%2e/system", "invalid-uid"),
     ("/../studies", "invalid-uid"),
     ("/./studies", "invalid-uid"),
+    ("/.well-known", "invalid-uid"),
     ("/studies/1.2;x", "invalid-uid"),
     ("/studies;x/1.2", "invalid-uid"),
     ("//studies/1.2", "invalid-uid"),

@@ -105,6 +105,7 @@ BAD_QUERIES: Final = [
     ("00091001=1", "unsupported-parameter"),
     ("00090010=ACME&00091001=1", "unsupported-parameter"),
     ("includefield=00091001", "unsupported-parameter"),
+    ("includefield=50010005", "unsupported-parameter"),  # an odd group among the repeating ones of curves
     ("00100000=1", "unsupported-parameter"),
     ("PatientID.00100020=1", "unsupported-parameter"),
     ("OtherPatientIDsSequence.=1", "unsupported-parameter"),
