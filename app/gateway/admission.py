@@ -5,10 +5,11 @@ permit or to nothing: every denial follows exactly one fresh question to the arc
 """
 
 import math
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from app.core.dicomweb import Retrieve, Search
-from app.core.identifiers import BasisId, BlockRef, StudyKey, StudyUid, Subject, UnixTime
+from app.core.identifiers import BasisId, BlockRef, ConsentId, PatientKey, StudyKey, StudyUid, Subject, UnixTime
 from app.core.mirror import Standing
 from app.core.policy import AccessRequest, Permit, decide_standing
 from app.core.problem import ProblemError, problem
@@ -43,6 +44,15 @@ class Moment:
 
     standing: Standing
     at_s: float
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the last permit of a running answer was decided on, by identity."""
+
+    standing: Standing | None = None
+    revoked_here: AbstractSet[tuple[PatientKey, ConsentId]] | None = None
+    now: UnixTime = UnixTime(-1)
 
 
 class Admission:
@@ -97,17 +107,26 @@ class Admission:
             raise ProblemError(problem("not-found"))
         return admitted
 
-    def still(self, admitted: Admitted) -> bool:
-        """Whether it would be admitted now, on any basis, at this standing and time, the session included."""
+    def still(self, admitted: Admitted, seen: Seen) -> bool:
+        """Whether it would be admitted now, on any basis, at this standing and time, the session included.
+
+        ``seen`` holds what the last decision for this answer was made on; while all of it is the same, so is the answer.
+        """
         wiring = self._wiring
         standing = wiring.standing()
         if standing is None:
             return False
         now = UnixTime(int(max(wiring.clock(), standing.timestamp)))
+        revoked_here = wiring.revoked_here()
+        if seen.standing is standing and seen.revoked_here is revoked_here and seen.now == now:
+            return True
         if now >= admitted.session.expires_at or wiring.patients.by_key(admitted.patient.key) is None:
             return False
-        verdict = decide_standing(standing, admitted.request, now, wiring.revoked_here())
-        return isinstance(verdict, Permit)
+        verdict = decide_standing(standing, admitted.request, now, revoked_here)
+        if not isinstance(verdict, Permit):
+            return False
+        seen.standing, seen.revoked_here, seen.now = standing, revoked_here, now
+        return True
 
     async def _belongs(self, study: StudyUid, target: Retrieve | Search) -> bool:
         series = target.series

@@ -6,7 +6,7 @@ from app.core.dicomweb import Representation, Retrieve
 from app.core.negotiation import Chosen
 from app.core.problem import Problem, ProblemError, problem
 from app.core.terms import Action
-from app.gateway.admission import Admission, Admitted
+from app.gateway.admission import Admission, Admitted, Seen
 from app.gateway.answering import Answer
 from app.gateway.metadata import Metadata
 from app.gateway.parts import Passing, passing
@@ -62,7 +62,7 @@ class Retrieval:
         body = await self._metadata.read(asked, admitted.patient.subject, opened.body)
         if not body:
             raise ProblemError(problem("not-found"))
-        self._check_still(admitted)
+        self._check_still(admitted, Seen())
         await answer.whole(200, body, (b"content-type", chosen.media_type.encode()))
 
     async def _stream(self, admitted: Admitted, passed: Passing, answer: Answer) -> None:
@@ -70,22 +70,22 @@ class Retrieval:
 
         The last piece waits until the archive has proven that it is the last (P10).
         """
-        body = passed.body
+        body, seen = passed.body, Seen()
         piece = await body.read()
-        self._check_still(admitted)
+        self._check_still(admitted, seen)
         await answer.start(200, passed.length, (b"content-type", passed.content_type.encode("latin-1")))
         if answer.head_only:
             await answer.finish()
             return
         while following := await body.read():
-            self._check_still(admitted)
+            self._check_still(admitted, seen)
             await answer.piece(piece)
             piece = following
-        self._check_still(admitted)
+        self._check_still(admitted, seen)
         await answer.finish(piece)
 
-    def _check_still(self, admitted: Admitted) -> None:
-        if not self._admission.still(admitted):
+    def _check_still(self, admitted: Admitted, seen: Seen) -> None:
+        if not self._admission.still(admitted, seen):
             self._admission.moment()  # raises, when it is the chain that is not known
             raise CutError
 

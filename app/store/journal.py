@@ -123,25 +123,33 @@ class Journal:
         return self._rows is not None
 
     def append(self, entries: Sequence[JournalEntry]) -> "asyncio.Future[None]":
-        """Done once every entry is committed and synced; JournalUnavailableError, raised or in the future, otherwise.
+        """Done once every entry is committed and synced; fails with JournalUnavailableError when that is not known.
 
         All entries of a call are in one transaction. A caller that stops waiting does not take its records back. A
         future and no coroutine: the record is on its way at once, and nobody pays for a task to wait in.
         """
-        if not entries:
-            nothing = asyncio.get_running_loop().create_future()
-            nothing.set_result(None)
-            return nothing
-        if self._stopping or len(self._waiting) >= self._limit:
-            raise JournalUnavailableError("stopping" if self._stopping else "too many are waiting")
-        if self._backlog.waiting >= self._backlog_limit:
-            raise JournalUnavailableError("too many records are not on the chain")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
+        refusal = self._refusal()
+        if refusal is not None and entries:
+            done.set_exception(JournalUnavailableError(refusal))
+            return done
+        if not entries:
+            done.set_result(None)
+            return done
         self._waiting.append(_Waiter(loop, done, [_row(entry) for entry in entries]))
         if not self._something.is_set():
             self._something.set()
         return done
+
+    def _refusal(self) -> str | None:
+        if self._stopping:
+            return "stopping"
+        if len(self._waiting) >= self._limit:
+            return "too many are waiting"
+        if self._backlog.waiting >= self._backlog_limit:
+            return "too many records are not on the chain"
+        return None
 
     def outcome(self, record_id: AccessRecordId, outcome: Outcome) -> None:
         """Queues what became of an answer; returns at once. The first outcome of a record stands."""
