@@ -74,14 +74,13 @@ class _State(Enum):
 class MultipartReader:
     """Takes a body apart in pieces of any size. Feed it, and close it at the end."""
 
-    __slots__ = ("_delimiter", "_held", "_seen", "_state", "parts")
+    __slots__ = ("_delimiter", "_held", "_seen", "_state")
 
     def __init__(self, boundary: bytes) -> None:
         self._delimiter = b"\r\n--" + boundary
         self._state = _State.PREAMBLE
         self._held = b"\r\n"  # a body may begin with its first delimiter, as if a line had ended before it
         self._seen = 0  # bytes of preamble or epilogue so far
-        self.parts = 0  # begun so far
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """The events that the next bytes bring. To be run to its end before the next call.
@@ -153,7 +152,6 @@ class MultipartReader:
                 raise MultipartInvalidError("long part headers")
             self._held = data[at:]
             return len(data)
-        self.parts += 1
         self._state = _State.CONTENT
         yield _part_head(data[at:end])
         return end + 4

@@ -4,11 +4,10 @@ Of an archive's part headers only Content-Type and Content-Location are read, an
 """
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from app.core.links import mapped_link
-from app.core.multipart import BodyEnd, MultipartInvalidError, MultipartReader, PartHead
+from app.core.multipart import PartHead
 
 # Archives write more behind the type than the grammar allows: only these two are taken, from wherever they stand.
 _MEDIA_TYPE: Final = re.compile(rb"[ \t\"]*([A-Za-z]+/[A-Za-z0-9.+-]+)")
@@ -75,26 +74,3 @@ def content_type_of(part: PartHead, otherwise: str) -> tuple[str, str]:
     media_type = found[1].decode("ascii").lower() if found else otherwise
     syntax = _TRANSFER_SYNTAX.search(value)
     return media_type if media_type in _KNOWN_TYPES else otherwise, syntax[1].decode("ascii") if syntax else ""
-
-
-def rewrite(reader: MultipartReader, writer: PartWriter, data: bytes) -> Iterator[bytes | memoryview]:
-    """What to send on for the next bytes of the archive's body. Raises MultipartInvalidError."""
-    for event in reader.feed(data):
-        if isinstance(event, memoryview):
-            yield event
-        elif isinstance(event, PartHead):
-            yield writer.head(event)
-        elif isinstance(event, BodyEnd):
-            yield writer.end()
-
-
-def sole_part(reader: MultipartReader, data: bytes) -> Iterator[memoryview]:
-    """The content of a body's only part, for an answer without an envelope.
-
-    Raises MultipartInvalidError for a second part. The caller proves the end as for any body: by the reader's close().
-    """
-    for event in reader.feed(data):
-        if isinstance(event, memoryview):
-            yield event
-        elif isinstance(event, PartHead) and reader.parts > 1:
-            raise MultipartInvalidError("more than one part")
