@@ -187,15 +187,14 @@ def _open_sqlite(url: URL) -> Engine:
 
 
 def _open_postgres(url: URL) -> Engine:
+    options = "-c lock_timeout=5s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+    if given := url.query.get("options"):
+        options = f"{options} {given if isinstance(given, str) else ' '.join(given)}"  # what the operator says wins
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            "tcp_user_timeout": 10_000,
-            "options": "-c lock_timeout=5s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s",
-        },
+        connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000, "options": options},
     )
 
 

@@ -49,6 +49,7 @@ def make_submitter(
     batch: int = 7,
     limits: LaneLimits = EAGER,
     leadership: Leadership | None = None,
+    relayer: str = "relayer",
     alarm: Callable[[BacklogState], None] = lambda _state: None,
     limit_s: int = 600,
 ) -> Submitter:
@@ -59,7 +60,7 @@ def make_submitter(
     return Submitter(
         recorder=recorder,
         planner=LogPlanner(recorder, LogBatches(database), asked, Pace(0.05, limits.in_flight, batch)),
-        relayer=Lane(signer("relayer"), outbox, asked, limits),
+        relayer=Lane(signer(relayer), outbox, asked, limits),
         leadership=leadership or Leadership(database, "submitter"),
         watch=BacklogWatch(journal.backlog, limit_s, alarm),
         rhythm=QUICK,
@@ -99,14 +100,14 @@ class Site:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def look(self, count: int) -> None:
+    async def look(self, count: int, **fields: object) -> None:
         """That many accesses; about half of them share actor, patient and basis with the one before."""
         entries: list[JournalEntry] = []
         for _ in range(count):
-            shared: dict[str, object] = {}
+            shared = dict(fields)
             if entries and self.rng.random() < 0.5:
                 last = entries[-1].record
-                shared = {"actor": last.actor, "patient": last.patient, "basis": last.basis, "block": last.block}
+                shared |= {"actor": last.actor, "patient": last.patient, "basis": last.basis, "block": last.block}
             entries.append(random_entry(self.rng, **shared))
         await self.journal.append(entries)
 
@@ -168,7 +169,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """SQLite, unless the test asks for both with ``on_both``."""
     if getattr(request, "param", "sqlite") == "postgres":
         running: PostgresCluster = request.getfixturevalue("cluster")
-        return running.new_database()
+        return running.new_url()
     return f"sqlite:///{tmp_path / 'site.db'}"
 
 

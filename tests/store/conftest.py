@@ -21,7 +21,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
     running: PostgresCluster = request.getfixturevalue("cluster")
-    return running.new_database()
+    return running.new_url()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ _WAIT_S = 60
 
 @dataclass
 class PostgresCluster:
-    """A running server. ``new_database`` gives the URL of an empty database."""
+    """A running server. ``new_url`` gives an empty schema of the one database: a database each would cost 300 files."""
 
     programs: Path
     folder: Path
@@ -30,11 +30,11 @@ class PostgresCluster:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _server: "subprocess.Popen[bytes] | None" = None
 
-    def new_database(self) -> str:
-        name = f"consentry_{next(self._numbers)}"
-        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return f"postgresql://postgres@/{name}?host={self.folder}"
+    def new_url(self) -> str:
+        name = f"site_{next(self._numbers)}"
+        with psycopg.connect(self._dsn(), autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}".encode())
+        return f"postgresql://postgres@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
 
     def start(self) -> None:
         """Starts the server and returns once it answers."""
@@ -56,7 +56,7 @@ class PostgresCluster:
         until = time.monotonic() + _WAIT_S
         while True:
             try:
-                psycopg.connect(self._dsn("postgres")).close()
+                psycopg.connect(self._dsn()).close()
             except psycopg.OperationalError:
                 assert self._server.poll() is None, (self.folder / "log").read_text()
                 assert time.monotonic() < until, "PostgreSQL does not start"
@@ -64,14 +64,14 @@ class PostgresCluster:
             else:
                 return
 
-    def crash(self) -> None:
-        """Ends the server as a power cut would: without writing anything more."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Cuts every connection and ends the server: with SIGINT in order, with SIGQUIT as a power cut would."""
         assert self._server is not None
-        self._server.send_signal(signal.SIGQUIT)
+        self._server.send_signal(how)
         self._server.wait(_WAIT_S)
 
-    def _dsn(self, database: str) -> str:
-        return f"host={self.folder} user=postgres dbname={database}"
+    def _dsn(self) -> str:
+        return f"host={self.folder} user=postgres dbname=postgres"
 
 
 @contextmanager
@@ -102,6 +102,6 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         try:
             yield cluster
         finally:
-            cluster.crash()  # it is thrown away
+            cluster.stop(signal.SIGQUIT)  # it is thrown away
     finally:
         shutil.rmtree(folder)
