@@ -18,7 +18,7 @@ import pytest
 from tests.support.needs import NEEDS, corpus_folder
 
 # Fixtures that several areas use.
-pytest_plugins = ("tests.support.chain",)
+pytest_plugins = ("tests.support.chain", "tests.support.live")
 
 DEFAULT_SEED = 20_261_122
 PROFILES = ("dev", "ci", "soak")
