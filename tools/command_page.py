@@ -15,8 +15,8 @@ EVERYWHERE = {"--json", "--gateway", "--keystore", "--help"}
 TOP = """\
 # The command line
 
-`make docs` writes this page from the programs' own help. Exit status: 0, 1 when the command failed, 2 when it was called
-wrongly.
+`make docs` writes this page from the programs' own help. Exit status: 0, 1 when the command failed, 2 when it was
+called wrongly.
 
 - `--json` prints one JSON document instead of a table.
 - `--gateway` names the gateway, for the commands that ask one. Default: `CONSENTRY_GATEWAY_URL`, else `http://localhost:8080`.
