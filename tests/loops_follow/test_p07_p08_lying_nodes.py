@@ -157,6 +157,111 @@ async def test_p08_an_old_head_with_a_fresh_timestamp_is_not_believed(
         await fails_closed(subject, patient, UnconfirmedError)
 
 
+async def test_p08_a_head_from_the_future_is_not_believed(
+    chain: Chain, liar: LyingNode, permitted: tuple[ChainPatient, ConsentId]
+) -> None:
+    patient, _consent = permitted
+    async with Nodes.of([liar.url]) as nodes:
+        subject = await following(chain, rules(head_max_age_s=60.0), nodes)
+        await subject.step()
+        await chain.mine()
+
+        def ahead(_method: str, params: list[Any], result: Any) -> Any:
+            return result | {"timestamp": hex(int(subject.clocks.wall_s) + 90)} if params[:1] == ["latest"] else result
+
+        liar.twist = ahead
+        assert isinstance(await subject.failing_step(), UnconfirmedError)
+        subject.clocks.pass_by(29)
+        assert subject.permits(patient)
+        subject.clocks.pass_by(1.1)
+        assert not subject.permits(patient)
+
+
+async def test_p08_an_older_chain_is_not_believed_after_trust_was_lost_either(
+    chain: Chain, liar: LyingNode, permitted: tuple[ChainPatient, ConsentId]
+) -> None:
+    """One false answer has the mirror rebuilt; what it is rebuilt from may still not be older than what was seen."""
+    patient, consent = permitted
+    async with Nodes.of([liar.url]) as nodes:
+        subject = await following(chain, rules(), nodes)
+        old = await chain.rpc("eth_getBlockByNumber", "latest", False)
+        await revoke(chain, patient, consent)
+        await subject.step()
+        assert not subject.permits(patient)
+        liar.twist = lambda method, _params, result: "0x1" if method == "eth_chainId" else result
+        assert isinstance(await subject.failing_step(), WrongChainError)
+        liar.twist = lambda _method, params, result: old if params[:1] == ["latest"] else result
+        assert isinstance(await subject.failing_step(), UnconfirmedError)
+        assert subject.follower.health().rebuilds == 2
+        assert subject.follower.standing() is None
+        await fails_closed(subject, patient, UnconfirmedError)
+
+
+async def test_p07_an_event_that_cannot_follow_gives_the_mirror_up(
+    chain: Chain, liar: LyingNode, permitted: tuple[ChainPatient, ConsentId]
+) -> None:
+    """The revocation's epoch is forged: what is not indexed is not in the bloom, but it must follow from the state."""
+    patient, consent = permitted
+    async with Nodes.of([liar.url]) as nodes:
+        subject = await following(chain, rules(2), nodes)
+        await chain.mine(2)
+        await subject.step()
+        assert subject.permits(patient)
+        await revoke(chain, patient, consent)
+
+        def forged(method: str, _params: list[Any], result: Any) -> Any:
+            if method != "eth_getLogs" or len(result) != 1:
+                return result
+            return [result[0] | {"data": result[0]["data"][:-1] + "7"}]
+
+        liar.twist = forged
+        error = await subject.failing_step()
+        assert isinstance(error, HistoryError)
+        assert "does not follow from what is known" in str(error)
+        assert subject.follower.standing() is None
+
+
+async def test_p07_a_final_block_that_is_not_ours_gives_the_mirror_up(
+    chain: Chain, liar: LyingNode, permitted: tuple[ChainPatient, ConsentId]
+) -> None:
+    patient, _consent = permitted
+    async with Nodes.of([liar.url]) as nodes:
+        subject = await following(chain, rules(None), nodes)
+        await chain.mine(2)
+        await subject.step()
+        assert subject.permits(patient)
+        await chain.mine()
+
+        def other(_method: str, params: list[Any], result: Any) -> Any:
+            return result | {"hash": "0x" + "ab" * 32} if params[:1] == ["finalized"] else result
+
+        liar.twist = other
+        await fails_closed(subject, patient, HistoryError)
+        assert subject.follower.last_standing() is not None
+
+
+async def test_p07_a_fork_while_history_is_read_starts_it_over(
+    chain: Chain, liar: LyingNode, permitted: tuple[ChainPatient, ConsentId]
+) -> None:
+    patient, _consent = permitted
+    async with Nodes.of([liar.url]) as nodes:
+        subject = await following(chain, rules(), nodes)
+        final, asked = hex(await chain.height()), 0
+
+        def forks(_method: str, params: list[Any], result: Any) -> Any:
+            nonlocal asked
+            asked += params[:1] == [final]
+            forked = params[:1] == [final] and asked == 3
+            return result | {"hash": "0x" + "ab" * 32} if forked else result
+
+        liar.twist = forks
+        assert isinstance(await subject.failing_step(), HistoryError)
+        assert asked == 3
+        assert subject.follower.standing() is None
+        await subject.step()
+        assert subject.permits(patient)
+
+
 @pytest.mark.parametrize("field", ["hash", "parentHash"])
 async def test_p08_a_wrong_block_hash_is_not_joined(
     chain: Chain, liar: LyingNode, permitted: tuple[ChainPatient, ConsentId], field: str
