@@ -135,6 +135,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round of each, and less bulk")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     parser.add_argument("--consents", type=int, default=20_000, help="consents in the gateway's state")
+    parser.add_argument("--only", default="", metavar="WORD", help="the loads whose name begins so")
     options = parser.parse_args()
     rounds, seconds = (1, 1.0) if options.quick else (3, 3.0)
     bulk_bytes = 20 * _MB if options.quick else 200 * _MB
@@ -148,6 +149,7 @@ def main() -> int:
             Case("frame 500 KB x 16", files.frame, 16),
             Case(f"bulk {bulk_bytes // _MB} MB x 4", files.bulk, 4, downloads=2),
         ]
+        cases = [case for case in cases if case.name.startswith(options.only)]
         try:
             with _ways(folder, files, options.consents) as ways:
                 for case in cases:

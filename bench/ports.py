@@ -18,7 +18,7 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def wait_until_open(port: int, process: "subprocess.Popen[bytes]", limit_s: float = 20.0) -> None:
+def wait_until_open(port: int, process: "subprocess.Popen[bytes]", limit_s: float = 120.0) -> None:
     """Until someone listens there. Raises RuntimeError when the process ends first or takes too long."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:

@@ -20,6 +20,8 @@ from app.gateway.resolution import Resolution
 from app.store.patients import EnrolledPatient
 from app.store.sessions import Session
 
+RevokedHere = AbstractSet[tuple[PatientKey, ConsentId]]
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -30,8 +32,13 @@ class Admitted:
     study: StudyUid
     request: AccessRequest
     basis: BasisId
-    block: BlockRef
+    standing: Standing
+    revoked_here: RevokedHere
     at_s: float
+
+    @property
+    def block(self) -> BlockRef:
+        return self.standing.block
 
     @property
     def study_key(self) -> StudyKey:
@@ -50,9 +57,14 @@ class Moment:
 class Seen:
     """What the last permit of a running answer was decided on, by identity."""
 
-    standing: Standing | None = None
-    revoked_here: AbstractSet[tuple[PatientKey, ConsentId]] | None = None
-    now: UnixTime = UnixTime(-1)
+    standing: Standing
+    revoked_here: RevokedHere
+    now: UnixTime
+
+    @classmethod
+    def of(cls, admitted: Admitted) -> "Seen":
+        """As it was when the answer was admitted."""
+        return cls(admitted.standing, admitted.revoked_here, UnixTime(int(admitted.at_s)))
 
 
 class Admission:
@@ -81,10 +93,11 @@ class Admission:
         if patient is None:
             return None
         request = AccessRequest(session.actor, patient.key, self._study_key(patient, study), action, session.purpose)
-        verdict = decide_standing(moment.standing, request, UnixTime(int(moment.at_s)), self._wiring.revoked_here())
+        revoked_here = self._wiring.revoked_here()
+        verdict = decide_standing(moment.standing, request, UnixTime(int(moment.at_s)), revoked_here)
         if not isinstance(verdict, Permit):
             return None
-        return Admitted(session, patient, study, request, verdict.basis, moment.standing.block, moment.at_s)
+        return Admitted(session, patient, study, request, verdict.basis, moment.standing, revoked_here, moment.at_s)
 
     async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
         """Admit to the study that the target's path names, and see that series and instance belong to it.
@@ -110,7 +123,7 @@ class Admission:
     def still(self, admitted: Admitted, seen: Seen) -> bool:
         """Whether it would be admitted now, on any basis, at this standing and time, the session included.
 
-        ``seen`` holds what the last decision for this answer was made on; while all of it is the same, so is the answer.
+        ``seen`` holds what the last decision for this answer was made on; while all of it is the same, so is this one.
         """
         wiring = self._wiring
         standing = wiring.standing()

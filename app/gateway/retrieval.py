@@ -62,7 +62,7 @@ class Retrieval:
         body = await self._metadata.read(asked, admitted.patient.subject, opened.body)
         if not body:
             raise ProblemError(problem("not-found"))
-        self._check_still(admitted, Seen())
+        self._check_still(admitted, Seen.of(admitted))
         await answer.whole(200, body, (b"content-type", chosen.media_type.encode()))
 
     async def _stream(self, admitted: Admitted, passed: Passing, answer: Answer) -> None:
@@ -70,7 +70,7 @@ class Retrieval:
 
         The last piece waits until the archive has proven that it is the last (P10).
         """
-        body, seen = passed.body, Seen()
+        body, seen = passed.body, Seen.of(admitted)
         piece = await body.read()
         self._check_still(admitted, seen)
         await answer.start(200, passed.length, (b"content-type", passed.content_type.encode("latin-1")))
