@@ -241,6 +241,10 @@ class HttpConnection(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        if self._parser is None:
+            self.abort()  # a second answer to one request: what comes next on this connection is not to be trusted
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._field_count += 1
         if self._field_count > HEAD_LIMIT_FIELDS:

@@ -44,6 +44,19 @@ async def test_an_idle_connection_is_not_used_past_its_time():
         await client.aclose()
 
 
+async def test_age_counts_when_a_connection_is_taken_too():
+    """Between two looks at the pool, a connection can grow too old."""
+    async with breaking_server(_endless) as server:
+        client = HttpClient(HttpOrigin(server.url), LIMITS)
+        await _get(client)
+        assert client._watch is not None
+        client._watch.cancel()
+        await asyncio.sleep(LIMITS.idle_s * 1.2)
+        await _get(client)
+        assert len(server.exchanges) == 2
+        await client.aclose()
+
+
 async def test_a_broken_pooled_connection_costs_one_more_try():
     """The server closes the kept connection on the second request, before a byte of its answer."""
 

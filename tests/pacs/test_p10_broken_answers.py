@@ -147,6 +147,7 @@ async def test_p10_an_archive_that_is_not_there_is_unavailable():
         b"HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\nabcd",
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n",
@@ -171,13 +172,27 @@ async def test_an_interim_answer_is_passed_over():
         await client.aclose()
 
 
-async def test_more_than_the_length_is_not_passed_on():
-    """And the connection, which is out of step, is not used again."""
-    async with breaking_server(always(WITH_LENGTH + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")) as server:
+@pytest.mark.parametrize("answer", [WITH_LENGTH, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("pause_before", [0, 40, 150, -1])
+async def test_an_answer_too_many_is_never_the_next_ones(answer, pause_before):
+    """What follows the end is not passed on, and the connection, which is out of step, is not used again."""
+    stolen = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
+
+    async def script(exchange: Exchange) -> None:
+        while await exchange.request():
+            await exchange.send(
+                (answer + stolen)[: len(answer) + pause_before - 1 if pause_before < 0 else pause_before]
+            )
+            await asyncio.sleep(0.01)
+            await exchange.send(
+                (answer + stolen)[len(answer) + pause_before - 1 if pause_before < 0 else pause_before :]
+            )
+
+    async with breaking_server(script) as server:
         client = _client(server.url)
-        assert await _whole(client) == BODY
-        assert await _whole(client) == BODY
-        assert len(server.exchanges) == 2
+        for _ in range(3):
+            assert await _whole(client) == BODY
+        assert len(server.exchanges) == 3
         await client.aclose()
 
 
