@@ -86,8 +86,20 @@ class AccessRecordRow(Row, table=True):
         ),
         Index("ix_access_record_patient", "patient_key", "row_id"),
         Index("ix_access_record_actor", "actor", "row_id"),
-        Index("ix_access_record_batch", "batch_id"),
-        Index("uq_access_record_seq", "seq", unique=True),
+        # Partial, so that a record costs nothing in them while it is written.
+        Index(
+            "ix_access_record_batch",
+            "batch_id",
+            sqlite_where=text("batch_id IS NOT NULL"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_access_record_seq",
+            "seq",
+            unique=True,
+            sqlite_where=text("seq IS NOT NULL"),
+            postgresql_where=text("seq IS NOT NULL"),
+        ),
     )
 
     row_id: int | None = Field(default=None, primary_key=True, sa_type=RowId)

@@ -29,7 +29,10 @@ async def append(journal: Journal, entry: JournalEntry) -> None:
 
 async def run(options: argparse.Namespace) -> None:
     rng = random.Random(options.seed)
-    journal = Journal(open_database(options.url))
+    database = open_database(options.url)
+    # Others have the database open, as in a gateway: closing the journal's connection is not closing the database.
+    others = [database.engine.raw_connection() for _ in range(2)]
+    journal = Journal(database)
     journal.start()
     for number in range(options.rounds):
         if options.full_from <= number < options.full_until:
@@ -41,6 +44,8 @@ async def run(options: argparse.Namespace) -> None:
         await asyncio.gather(*(append(journal, entry) for entry in entries))
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     journal.stop()
+    for other in others:
+        other.close()
 
 
 def main() -> None:

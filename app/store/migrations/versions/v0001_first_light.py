@@ -42,7 +42,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("access_record", schema=None) as batch_op:
         batch_op.create_index("ix_access_record_actor", ["actor", "row_id"], unique=False)
-        batch_op.create_index("ix_access_record_batch", ["batch_id"], unique=False)
+        batch_op.create_index(
+            "ix_access_record_batch",
+            ["batch_id"],
+            unique=False,
+            sqlite_where=sa.text("batch_id IS NOT NULL"),
+            postgresql_where=sa.text("batch_id IS NOT NULL"),
+        )
         batch_op.create_index("ix_access_record_patient", ["patient_key", "row_id"], unique=False)
         batch_op.create_index(
             "ix_access_record_unbatched",
@@ -51,7 +57,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("batch_id IS NULL"),
             postgresql_where=sa.text("batch_id IS NULL"),
         )
-        batch_op.create_index("uq_access_record_seq", ["seq"], unique=True)
+        batch_op.create_index(
+            "uq_access_record_seq",
+            ["seq"],
+            unique=True,
+            sqlite_where=sa.text("seq IS NOT NULL"),
+            postgresql_where=sa.text("seq IS NOT NULL"),
+        )
 
     op.create_table(
         "access_request",
