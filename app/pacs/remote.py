@@ -70,7 +70,7 @@ class RemoteOrigin:
                 raise OriginInvalidError("the archive's answer has too many rows")
             if not page or (len(page) < size and not more):
                 break
-        return rows
+        return rows[: search.limit]
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """See Origin. Asks for the study and for every one of its instances: one study may hold several issuers'

@@ -84,9 +84,10 @@ def sendable(matching: Matching) -> str | None:
         return value if _DATE_RANGE.fullmatch(value) else None
     if tag not in _TEXT_KEYS:
         return None
-    # Orthanc drops what is not ASCII from its index: such a character may stand for nothing there.
+    # Orthanc drops what is not ASCII from its index: such a character may stand for nothing there, and so may a space
+    # beside it, which then stands at an end.
     pattern = "".join(c if c in _PLAIN else "?" if c.isascii() else "*" for c in value)
-    pattern = re.sub(r"\*{2,}", "*", pattern)
+    pattern = re.sub(r"[?*]*\*[?*]*", "*", pattern)
     return None if not pattern.strip("*") else pattern
 
 
