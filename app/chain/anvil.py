@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from app.chain.anvil_state import ChainFolder
+from app.chain.anvil_state import ChainFolder, ChainFolderBusyError
 from app.chain.quantities import data, quantity
 from app.chain.rpc import Limits, Node, NodeUnavailableError, RpcError
 
@@ -227,7 +227,7 @@ class Anvil:
                 if self._exited():
                     await self._restart()
                 await self.persist()
-            except (RpcError, OSError, ValueError, AnvilError) as error:
+            except (RpcError, OSError, ValueError, AnvilError, ChainFolderBusyError) as error:
                 log.error("the embedded chain's state could not be kept: %s", error)  # noqa: TRY400 - the text says it
             took = time.monotonic() - began
             await asyncio.sleep(max(interval_s, took / _DUMP_SHARE))

@@ -5,7 +5,6 @@ that is silent, broken or does not have the block yet gives no answer. One node 
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,8 +13,6 @@ from typing import Self, TypeVar
 from app.chain.quantities import MalformedAnswerError, data, quantity, to_data, to_quantity
 from app.chain.rpc import Limits, Node, NodeRefusedError, NodeUnavailableError, RpcError
 from app.core.identifiers import Address
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -85,6 +82,8 @@ class Nodes:
             for one in waiting:
                 one.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        for one in waiting:
+            asked[one].note("slower than the others")
         late = NodeUnavailableError("a node answered later than the others")
         return [(node, late if one in waiting else one.result()) for one, node in asked.items()]
 
@@ -159,12 +158,15 @@ class Nodes:
 
 async def _answered(node: Node, ask: Callable[[Node], Awaitable[T]]) -> T | RpcError:
     try:
-        return await ask(node)
+        answer = await ask(node)
     except NodeRefusedError as refused:  # an answer, and the asker's to judge
+        node.note(None)
         return refused
     except RpcError as error:
-        log.warning("%s", error)
+        node.note(str(error))
         return error
     except MalformedAnswerError as error:
-        log.warning("%s gave a malformed answer: %s", node.label, error)
-        return NodeUnavailableError(f"{node.label} gave a malformed answer")
+        node.note(f"a malformed answer: {error}")
+        return NodeUnavailableError(f"{node.label} gave a malformed answer: {error}")
+    node.note(None)
+    return answer

@@ -6,6 +6,7 @@ answer's size. No text made here holds the node's address, which may carry a key
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,6 +16,8 @@ from typing import Self
 import aiohttp
 
 from app.chain.quantities import MalformedAnswerError, fields, items
+
+log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 16
 _REASON_CHARACTERS = 300
@@ -69,6 +72,7 @@ class Node:
     limits: Limits = Limits()
     _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
     _ids: "count[int]" = field(default_factory=count, init=False, repr=False)
+    _failing: bool = field(default=False, init=False, repr=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,6 +87,14 @@ class Node:
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+
+    def note(self, failure: str | None) -> None:
+        """Logs when the node begins to fail and when it answers again, not every time in between."""
+        if failure is not None and not self._failing:
+            log.warning("%s fails: %s", self.label, failure)
+        if failure is None and self._failing:
+            log.warning("%s answers again", self.label)
+        self._failing = failure is not None
 
     async def call(self, method: str, *params: object, deadline_s: float | None = None) -> object:
         """The result of one method.

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S: Final = 2.0
 # A head from further ahead than this is not of our time: consents would begin early.
 _AHEAD_S: Final = 60
+# A failure that goes on is logged again after so many attempts.
+_SAID_AGAIN_AFTER: Final = 30
 FOLLOWED: Final = ("ConsentryRoles", "PatientRegistry", "ConsentRegistry")
 
 
@@ -251,5 +253,6 @@ class Follower:
         # Texts of foreign exceptions may hold addresses or data: only ours are shown.
         ours = type(error).__module__.startswith("app.")
         problem = str(error) if ours else type(error).__name__
-        log.error("the chain is not followed: %s", problem)
+        if problem != self._health.problem or self._health.failures % _SAID_AGAIN_AFTER == 0:
+            log.error("the chain is not followed: %s", problem)
         self._health = replace(self._health, problem=problem, failures=self._health.failures + 1)

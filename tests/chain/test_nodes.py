@@ -105,3 +105,12 @@ async def test_code_and_calls_for_contract_wallets(chain: Chain) -> None:
     log = chain.contracts.log
     assert await chain.nodes.static_call(log.address, log.next_seq().call.data, 100_000) == bytes(32)
     assert await chain.nodes.static_call(log.address, b"\xff\xff\xff\xff", 100_000) == b""
+
+
+async def test_a_failing_node_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    three = nodes(3)
+    for _ in range(3):
+        await three.agreed(asked(1, 1, DOWN))
+    for _ in range(2):
+        await three.agreed(asked(1, 1, 1))
+    assert [record.getMessage() for record in caplog.records] == ["node 3 fails: down", "node 3 answers again"]
