@@ -304,10 +304,41 @@ async def test_every_encoding_of_one_image_decodes_to_the_same_pixels(archive, f
     assert parts_of(content_type, body)[0][1] == plain
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small_RLE.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+    ],
+)
+async def test_without_a_transfer_syntax_an_instance_comes_in_explicit_little_endian(archive, folder, name):
+    plain = pydicom.dcmread(io.BytesIO(_sample("MR_small.dcm")))
+    chain = await _first(archive, folder, _sample(name))
+    target = retrieval(Representation.DICOM, *chain)
+    _, content_type, body = await fetched(archive, target, 'multipart/related; type="application/dicom"')
+    ((label, data),) = parts_of(content_type, body)
+    found = pydicom.dcmread(io.BytesIO(data))
+    assert (label, found.file_meta.TransferSyntaxUID) == ("application/dicom", "1.2.840.10008.1.2.1")
+    assert (found.SOPInstanceUID, found.PixelData) == (chain[2], plain.PixelData)
+    assert found.file_meta.MediaStorageSOPInstanceUID == chain[2]
+
+
+async def test_what_nothing_here_decodes_comes_as_it_is_stored_and_says_so(archive, folder):
+    data = _sample("SC_rgb_jpeg_gdcm.dcm")  # lossless JPEG
+    chain = await _first(archive, folder, data)
+    target = retrieval(Representation.DICOM, *chain)
+    _, content_type, body = await fetched(archive, target, 'multipart/related; type="application/dicom"')
+    assert parts_of(content_type, body) == [("application/dicom; transfer-syntax=1.2.840.10008.1.2.4.70", data)]
+
+
 async def test_what_cannot_be_had_in_the_form_asked_for_is_not_acceptable(archive, folder):
     chain = await _first(archive, folder, _sample())
     for representation, accept, more in (
         (Representation.DICOM, 'multipart/related; type="image/png"', {}),
+        (Representation.DICOM, 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.5', {}),
         (Representation.METADATA, 'multipart/related; type="application/dicom+xml"', {}),
         (Representation.METADATA, "text/html", {}),
         (Representation.FRAMES, 'multipart/related; type="image/jp2"', {"frames": (1,)}),

@@ -11,8 +11,8 @@ from app.pacs.archive.files import IndexedFile, opened
 from app.pacs.archive.media import native
 from app.pacs.archive.pixels import swapped
 from app.pacs.archive.reading import frame_count, open_dataset, transfer_syntax_of
+from app.pacs.archive.transcoding import WORD_BYTES
 
-_WORD_BYTES = {"OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2}
 _PIXEL_GROUP = "7FE0"
 
 
@@ -32,7 +32,7 @@ def bulk_value(indexed: IndexedFile, bulk_path: tuple[str, ...]) -> list[bytes] 
             return [bytes(frame) for frame in generate_frames(found.value, number_of_frames=frame_count(dataset))]
         data = found.value if isinstance(found.value, bytes) else str(found.value).encode("utf-8")
         little = dataset.original_encoding[1]
-        return [data if little else swapped(data, _WORD_BYTES.get(found.VR, 1))]
+        return [data if little else swapped(data, WORD_BYTES.get(found.VR, 1))]
     except Exception:  # noqa: BLE001  whatever a parser makes of a broken file, it is the file that is broken
         return 502
 

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,18 @@ from app.pacs.archive.indexing import IndexReport, Progress, bring_up_to_date
 from app.pacs.archive.media import EXPLICIT_LE, OCTET_STREAM, Wanted, stored_type, wanted
 from app.pacs.archive.pixels import NoFrames, decoded_frames, stored_frames
 from app.pacs.archive.rendering import render
-from app.pacs.archive.streams import FileSlice, Part, PiecesBody, StreamedBody, multipart
+from app.pacs.archive.streams import (
+    FileSlice,
+    Part,
+    PiecesBody,
+    StreamedBody,
+    closing,
+    multipart,
+    multipart_type,
+    new_boundary,
+    part_head,
+)
+from app.pacs.archive.transcoding import in_explicit_little_endian
 from app.pacs.archive.workers import Workers
 from app.pacs.bodies import BytesBody
 from app.pacs.origin import DicomJson, OriginAnswer, OriginInvalidError, OriginUnavailableError, StudySubjects
@@ -98,11 +109,34 @@ class ArchiveOrigin:
     def _dicom(self, found: list[StoredInstance], want: Wanted) -> OriginAnswer:
         if want.kind not in (_DICOM, "*/*"):
             return _refusal(406)
-        files = [self._whole(instance) for instance in found]
-        if not want.multipart:
-            return _refusal(406) if len(files) != 1 else OriginAnswer(200, _DICOM, files[0].length, PiecesBody(files))
-        content_type, length, body = multipart([Part(_DICOM, file) for file in files], _DICOM)
-        return OriginAnswer(200, content_type, length, body)
+        # PS3.18 §8.7.3.5.2: who names no transfer syntax gets explicit little-endian
+        syntax = want.syntax or EXPLICIT_LE
+        if syntax == "*" or all(instance.transfer_syntax == syntax for instance in found):
+            return _parts([Part(_DICOM, self._whole(instance)) for instance in found], _DICOM, want)
+        if syntax != EXPLICIT_LE or not want.multipart:
+            return _refusal(406)
+        boundary = new_boundary()
+        body = StreamedBody(self._transcoded(found, boundary))
+        return OriginAnswer(200, multipart_type(_DICOM, boundary), None, body)
+
+    async def _transcoded(self, found: list[StoredInstance], boundary: str) -> AsyncGenerator[bytes]:
+        """Each instance in explicit little-endian; one that nothing here decodes as it is stored, saying so."""
+        for number, instance in enumerate(found):
+            data: bytes | FileSlice | None = self._whole(instance)
+            label = _DICOM
+            if instance.transfer_syntax != EXPLICIT_LE:
+                data = await self._workers.run(in_explicit_little_endian, self._file(instance))
+            if data is None:
+                data, label = self._whole(instance), f"{_DICOM}; transfer-syntax={instance.transfer_syntax}"
+            part = Part(label, data)
+            yield part_head(boundary, part, first=number == 0)
+            content = PiecesBody([part.data])
+            try:
+                while piece := await content.read():
+                    yield piece
+            finally:
+                await content.aclose()
+        yield closing(boundary)
 
     def _metadata(self, found: list[StoredInstance], want: Wanted) -> OriginAnswer:
         if want.multipart and want.kind != "*/*":
@@ -111,7 +145,7 @@ class ArchiveOrigin:
             return _refusal(406)
         return OriginAnswer(200, _DICOM_JSON, None, StreamedBody(self._metadata_of(found)))
 
-    async def _metadata_of(self, found: list[StoredInstance]) -> AsyncIterator[bytes]:
+    async def _metadata_of(self, found: list[StoredInstance]) -> AsyncGenerator[bytes]:
         names = [instance.stamp.path for instance in found]
         opening = b"["
         for start in range(0, len(names), _METADATA_BATCH):

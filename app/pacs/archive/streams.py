@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from app.pacs.archive.files import IndexedFile, descriptor_of
@@ -102,8 +102,8 @@ def _cached(file: int, size: int, offset: int) -> bytes | None:
 class StreamedBody:
     """A body from an asynchronous iterator; its end is the iterator's own."""
 
-    def __init__(self, source: AsyncIterator[bytes]) -> None:
-        self._source: AsyncIterator[bytes] | None = source
+    def __init__(self, source: AsyncGenerator[bytes]) -> None:
+        self._source: AsyncGenerator[bytes] | None = source
 
     async def read(self) -> bytes:
         if self._source is None:
@@ -114,23 +114,42 @@ class StreamedBody:
         return b""
 
     async def aclose(self) -> None:
-        self._source = None
+        source, self._source = self._source, None
+        if source is not None:
+            await source.aclose()
+
+
+def part_head(boundary: str, part: Part, *, first: bool) -> bytes:
+    """What stands before a part's content."""
+    before = "" if first else "\r\n"
+    return (
+        f"{before}--{boundary}\r\nContent-Type: {part.content_type}\r\nContent-Length: {part.length}\r\n\r\n"
+    ).encode("ascii")
+
+
+def closing(boundary: str) -> bytes:
+    """What stands after the last part."""
+    return f"\r\n--{boundary}--\r\n".encode("ascii")
+
+
+def multipart_type(kind: str, boundary: str) -> str:
+    """The Content-Type of a multipart/related message (RFC 2387). ``kind`` is the root part's media type."""
+    return f'multipart/related; type="{kind}"; boundary={boundary}'
+
+
+def new_boundary() -> str:
+    """A boundary that no content holds: 128 bits of chance."""
+    return secrets.token_hex(16)
 
 
 def multipart(parts: Sequence[Part], kind: str) -> tuple[str, int, PiecesBody]:
     """(content type, length in bytes, body) of a multipart/related message (RFC 2387). ``kind`` is the root part's
     media type.
     """
-    boundary = secrets.token_hex(16)
+    boundary = new_boundary()
     pieces: list[bytes | FileSlice] = []
-    length = 0
-    for number, part in enumerate(parts):
-        head = (
-            f"{'' if number == 0 else chr(13) + chr(10)}--{boundary}\r\n"
-            f"Content-Type: {part.content_type}\r\nContent-Length: {part.length}\r\n\r\n"
-        ).encode("ascii")
-        pieces += [head, part.data]
-        length += len(head) + part.length
-    end = f"\r\n--{boundary}--\r\n".encode("ascii")
-    pieces.append(end)
-    return f'multipart/related; type="{kind}"; boundary={boundary}', length + len(end), PiecesBody(pieces)
+    for part in parts:
+        pieces += [part_head(boundary, part, first=not pieces), part.data]
+    pieces.append(closing(boundary))
+    length = sum(piece.length if isinstance(piece, FileSlice) else len(piece) for piece in pieces)
+    return multipart_type(kind, boundary), length, PiecesBody(pieces)
