@@ -154,6 +154,19 @@ async def test_p14_a_changed_transaction_is_found(worked: Hospital, rng: random.
         assert not (await report_of(ledger, None)).good, at
 
 
+async def test_p14_a_batch_that_claims_another_head_before_it_is_named(worked: Hospital) -> None:
+    """Later batches fit again, so only the transaction itself shows it."""
+    ledger = worked.ledger
+    accesses = _accesses(ledger)
+    names = [ledger.logs[index]["transactionHash"] for index in accesses]
+    second = next(name for name in names if name != names[0])
+    body = bytearray.fromhex(ledger.transactions[second]["input"][2:])
+    body[4 + 32] ^= 1
+    ledger.transactions[second] = {**ledger.transactions[second], "input": "0x" + body.hex()}
+    report = await report_of(ledger, None)
+    assert (report.findings[0].flaw, report.findings[0].seq) == (Flaw.HEAD, names.index(second))
+
+
 async def test_p14_every_byte_of_an_exported_record_counts(worked: Hospital) -> None:
     lines = worked.lines
     kept = worked.kept[0]
