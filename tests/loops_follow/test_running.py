@@ -167,6 +167,30 @@ async def test_p07_history_that_does_not_add_up_is_not_folded(
         assert await subject.step() is not None
 
 
+async def test_p06_logs_above_the_final_block_are_not_folded_into_it(chain: Chain, rng: random.Random) -> None:
+    """True logs all, but from further on than was asked for: a grant would count before it is final."""
+    patient = await claimed(chain, KEY)
+    await chain.mine(2)
+    await grant(chain, patient, terms(patient, "physician1", rng))
+    addresses = ["0x" + address.hex() for address in chain.deployment.addresses]
+    everything = await chain.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "address": addresses})
+
+    def generous(method: str, params: list[Any], result: Any) -> Any:
+        return everything if method == "eth_getLogs" and "fromBlock" in params[0] else result
+
+    async with lying_node(chain.anvil.node) as node, Nodes.of([node.url]) as nodes:
+        node.twist = generous
+        subject = await following(chain, rules(1), nodes)
+        await subject.failing_step()
+        assert subject.follower.standing() is None
+        node.twist = honest
+        await subject.step()
+        assert not subject.permits(patient)
+        await chain.mine()
+        await subject.step()
+        assert subject.permits(patient)
+
+
 async def test_a_long_absence_is_caught_up_block_by_block(chain: Chain, rng: random.Random) -> None:
     patient = await claimed(chain, KEY)
     subject = await following(chain, rules(2, max_depth=8))
