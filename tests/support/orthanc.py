@@ -142,12 +142,8 @@ def running_orthanc(folder: Path) -> Iterator[OrthancServer]:
         _wait_until_it_answers(server, process)
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
+        process.kill()  # nothing of it is kept, and its orderly end takes seconds
+        process.wait(timeout=10)
 
 
 def _wait_until_it_answers(server: OrthancServer, process: "subprocess.Popen[bytes]") -> None:
