@@ -93,6 +93,18 @@ async def test_an_error_page_is_no_answer(server: Server, status: int) -> None:
             await node.call("eth_chainId")
 
 
+async def test_a_redirection_is_not_followed(server: Server) -> None:
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        if request.path == "/elsewhere":
+            return web.Response(text=result("0x1"))
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    server.answer = elsewhere
+    async with server.node() as node:
+        with pytest.raises(NodeUnavailableError, match="status 307"):
+            await node.call("eth_chainId")
+
+
 async def test_a_refusal_keeps_the_nodes_words_out_of_its_text(server: Server) -> None:
     error = {"code": 3, "message": f"execution reverted: {SECRET}", "data": "0x08c379a0"}
     server.says(json.dumps({"jsonrpc": "2.0", "id": 0, "error": error}), 400)
