@@ -1,4 +1,4 @@
-"""The chain's consents as a value: a State, and fold, which applies one event to it.
+"""The chain's consents as a value, a State: what the events so far amount to (``app.core.fold`` makes it).
 
 States are immutable and share structure, so the finalized state, the head and every block between cost little more
 than one.
@@ -14,6 +14,9 @@ from app.core.basis import person
 from app.core.grants import Consent
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, RoleId, Signer, UnixTime
 from app.core.terms import Capacity, Window
+
+# So many grants to one patient that finding one by looking through all would slow everybody down.
+INDEX_FROM = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,8 @@ class Patient:
 
     ``controller`` is empty and ``actor`` None until claimed; ``claim_key`` is None from then on. ``move_nonce`` numbers
     the moves started from 1, ``guardian_nonce`` counts guardian changes, ``epoch`` revocations, ``granted`` grants.
-    ``live`` holds the packed live consents per grantee (``app.core.grants``). No second index finds a live consent by
-    its id: that would cost a million ids again, and only a grant or a revocation of this very patient asks.
+    ``live`` holds the packed live consents per grantee (``app.core.grants``). ``ids`` says whose consent an id is, only
+    for a patient with INDEX_FROM grants or more: for all others it would cost every id twice, and looking is quick.
     """
 
     key: PatientKey
@@ -63,6 +66,7 @@ class Patient:
     epoch: int
     granted: int
     live: Map[Grantee, bytes]
+    ids: Map[ConsentId, Grantee] | None
     revoked: Map[ConsentId, Revoked]
 
     @property
@@ -95,7 +99,12 @@ class Patient:
         revoked = self.revoked.get(consent_id)
         if revoked is not None:
             return revoked
-        for grantee, packed in self.live.items():
+        if self.ids is None:
+            places = self.live.items()
+        else:
+            grantee = self.ids.get(consent_id)
+            places = () if grantee is None else ((grantee, self.live[grantee]),)
+        for grantee, packed in places:
             # The bytes may also occur as a study key, which anybody can choose: look, then look again.
             if packed.find(consent_id) >= 0:
                 for consent in grants.unpack(packed, self.key, grantee):

@@ -1,6 +1,6 @@
 """What the contracts say happened, as values (docs/CHAIN.md): one class per event that changes who may do what.
 
-``app.chain.events`` makes them from logs; ``app.core.consent.fold`` applies them.
+``app.chain.events`` makes them from logs; ``app.core.fold`` applies them.
 """
 
 from dataclasses import dataclass

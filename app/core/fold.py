@@ -12,7 +12,7 @@ from immutables import Map
 
 from app.core import grants
 from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer
-from app.core.consent import Guardian, Move, Patient, Revoked, State
+from app.core.consent import INDEX_FROM, Guardian, Move, Patient, Revoked, State
 from app.core.events import (
     AccessLogged,
     ConsentGranted,
@@ -117,6 +117,7 @@ def _enrolled(state: State, event: PatientEnrolled) -> State:
             epoch=0,
             granted=0,
             live=_NONE_LIVE,
+            ids=None,
             revoked=_NONE_REVOKED,
         )
     elif before.claimed:
@@ -200,11 +201,16 @@ def _granted(state: State, event: ConsentGranted) -> State:
     names = state.named
     if before.key not in named:
         names = names.set(grantee, named.set(before.key, grantee))
-    patients = state.patients.set(before.key, _with_grant(before, live))
+    patients = state.patients.set(before.key, _with_grant(before, consent, live))
     return State(patients, state.roles, state.directory, names, state.acting)
 
 
-def _with_grant(before: Patient, live: Map[Grantee, bytes]) -> Patient:
+def _with_grant(before: Patient, consent: Consent, live: Map[Grantee, bytes]) -> Patient:
+    ids = before.ids
+    if ids is not None:
+        ids = ids.set(consent.id, consent.grantee)
+    elif before.granted + 1 >= INDEX_FROM:
+        ids = Map((one.id, one.grantee) for one in (*before.live_consents(), consent))
     # Spelled out: most of a history is grants, and dataclasses.replace would take half of the time to read it.
     return Patient(
         key=before.key,
@@ -219,6 +225,7 @@ def _with_grant(before: Patient, live: Map[Grantee, bytes]) -> Patient:
         epoch=before.epoch,
         granted=before.granted + 1,
         live=live,
+        ids=ids,
         revoked=before.revoked,
     )
 
@@ -242,7 +249,8 @@ def _revoked(state: State, event: ConsentRevoked) -> State:
         live = before.live.delete(grantee)
         named = state.named[grantee].delete(before.key)
         state = replace(state, named=state.named.set(grantee, named) if named else state.named.delete(grantee))
-    return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live))
+    ids = None if before.ids is None else before.ids.delete(event.consent)
+    return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live, ids=ids))
 
 
 def _of_claimed(state: State, event: Event, key: PatientKey) -> tuple[Patient, Address]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.core.basis import NOBODY, actor_of, person, person_of, role_id
-from app.core.consent import GENESIS, Guardian, Move, Revoked, State
+from app.core.consent import GENESIS, INDEX_FROM, Guardian, Move, Revoked, State
 from app.core.events import (
     AccessLogged,
     ConsentGranted,
@@ -247,6 +247,36 @@ def test_an_id_hidden_in_a_study_key_is_not_found() -> None:
     state = fold_all(GENESIS, [*CLAIMED, granted(replace(TERMS, studies=STUDIES), name=9)])
     assert state.patients[PATIENT].consent(ConsentId(STUDIES[0])) is None
     assert fold(state, granted(name=1)).patients[PATIENT].granted == 2
+
+
+def test_a_patient_with_many_grants_finds_each(rng: random.Random) -> None:
+    """From INDEX_FROM grants on there is an index; before and after it the same is found, revoked and refused."""
+    state = fold_all(GENESIS, CLAIMED)
+    people = [person(Address(rng.randbytes(20))) for _ in range(9)]
+    live: list[ConsentId] = []
+    epoch = 0
+    for _ in range(2 * INDEX_FROM):
+        terms = replace(TERMS, grantee=rng.choice(people), epoch=epoch)
+        event = ConsentGranted(ConsentId(rng.randbytes(32)), terms, Address(ANNA), Capacity.CONTROLLER)
+        state = fold(state, event)
+        live.append(event.consent)
+        if rng.random() < 0.3:
+            gone = live.pop(rng.randrange(len(live)))
+            epoch += 1
+            state = fold(state, ConsentRevoked(PATIENT, gone, Address(ANNA), Capacity.CONTROLLER, epoch))
+            again = replace(event, consent=gone, terms=replace(terms, epoch=epoch))
+            with pytest.raises(ContradictionError):
+                fold(state, again)
+        patient = state.patients[PATIENT]
+        assert [consent.id for consent in patient.live_consents()] == live
+        for name in rng.sample(live, min(3, len(live))):
+            found = patient.consent(name)
+            assert isinstance(found, Consent)
+            assert found.id == name
+            with pytest.raises(ContradictionError):
+                fold(state, replace(event, consent=name, terms=replace(terms, epoch=epoch)))
+        assert patient.consent(ConsentId(rng.randbytes(32))) is None
+        assert (patient.ids is None) == (patient.granted < INDEX_FROM)
 
 
 def test_one_grantee_is_one_object_for_all_patients() -> None:
