@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from app.core.problem import MEDIA_TYPE, problem
+from app.gateway.corked import CorkedTransport
 from app.gateway.framing import ChunkedBody, FramingError, LengthBody, check_head, check_partial_head
 
 
@@ -77,6 +78,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._advance(data)
         except FramingError as error:
             self._refuse(error.name)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        # The task that runs the application has been made, and has not run yet.
+        self.cycle.transport = CorkedTransport(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
