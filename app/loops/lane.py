@@ -14,7 +14,7 @@ from app.chain.contracts import CallData, RevertError
 from app.chain.sender import Broadcast, Fees, Receipt, Signer, Unmined, Unsigned
 from app.core.identifiers import Address, TxHash, UnixTime
 from app.loops.lane_chain import LaneChain
-from app.store.outbox import Attempt, CallState, Outbox, OutboxCall
+from app.store.outbox import Attempt, CallState, MinedCall, Outbox, OutboxCall
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Lane:
 
     async def open_calls(self) -> int:
         """Calls that are queued, or signed and in no block."""
-        return len(await self._outbox.in_state(self.account, CallState.QUEUED, CallState.SIGNED))
+        return await self._outbox.count_open(self.account)
 
     async def step(self, *, sign: bool = True) -> None:
         """Follows what is under way, then signs what is queued, unless ``sign`` is off.
@@ -93,30 +93,28 @@ class Lane:
         if lost:
             _LOG.warning("%d transactions are no longer on the chain; sending them again", len(lost))
             await self._outbox.unmined([call.call_id for call in lost])
-            for call in lost:
-                await self._forget_sent(call)
+            await self._forget_sent(lost)
 
     async def _settle_mined(self) -> None:
-        mined = await self._outbox.in_state(self.account, CallState.MINED)
+        mined = await self._outbox.mined_calls(self.account)
         if not mined:
             return
         final_number = await self._chain.final_number()
-        newest = max(mined, key=_mined_number)
+        newest = max(mined, key=lambda one: one.block.number).block
         # One look at the newest block shows most reorganisations; each block is looked at once more when it is final.
-        moved = await self._chain.hash_at(_mined_number(newest)) != _mined_hash(newest)
-        suspects = [call for call in mined if moved or _mined_number(call) <= final_number]
-        hashes = {number: await self._chain.hash_at(number) for number in {_mined_number(call) for call in suspects}}
-        undone = [call for call in suspects if hashes[_mined_number(call)] != _mined_hash(call)]
-        for call in undone:
-            await self._forget_sent(call)
-        await self._outbox.unmined([call.call_id for call in undone])
-        await self._outbox.final(
-            [call.call_id for call in suspects if call not in undone and _mined_number(call) <= final_number]
-        )
+        moved = await self._chain.hash_at(newest.number) != newest.hash
+        suspects = [one for one in mined if moved or one.block.number <= final_number]
+        hashes = {number: await self._chain.hash_at(number) for number in {one.block.number for one in suspects}}
+        undone = [one for one in suspects if hashes[one.block.number] != one.block.hash]
+        final = [one for one in suspects if one not in undone and one.block.number <= final_number]
+        await self._forget_sent(undone)
+        await self._outbox.unmined([one.call_id for one in undone])
+        await self._outbox.final([one.call_id for one in final])
 
-    async def _forget_sent(self, call: OutboxCall) -> None:
-        for attempt in await self._outbox.attempts(call.call_id):
-            self._sent_at.pop(attempt.tx_hash, None)
+    async def _forget_sent(self, calls: Sequence[MinedCall]) -> None:
+        for call in calls:
+            for attempt in await self._outbox.attempts(call.call_id):
+                self._sent_at.pop(attempt.tx_hash, None)
 
     async def _follow_signed(self, nonce: int) -> int:
         """Looks after what is signed and in no block; returns how many remain so."""
@@ -128,7 +126,11 @@ class Lane:
             attempts = await self._outbox.attempts(call.call_id)
             current = [one for one in attempts if one.account_nonce == call.account_nonce]
             if call.account_nonce < nonce:
-                remaining += not await self._find_landed(call, current)
+                landed = await self._find_landed(call, current)
+                remaining += not landed
+                if landed:
+                    for one in attempts:
+                        self._sent_at.pop(one.tx_hash, None)
             else:
                 remaining += 1
                 await self._push(call, current, first=call.account_nonce == nonce)
@@ -252,13 +254,3 @@ class Lane:
         )
         await self._outbox.signed(call.call_id, attempt)
         return attempt
-
-
-def _mined_number(call: OutboxCall) -> int:
-    assert call.mined is not None  # noqa: S101 - asked of mined calls only
-    return call.mined.number
-
-
-def _mined_hash(call: OutboxCall) -> bytes:
-    assert call.mined is not None  # noqa: S101 - asked of mined calls only
-    return call.mined.hash

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import sqlalchemy as sa
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
@@ -54,6 +55,14 @@ class OutboxCall:
     mined: BlockRef | None
     mined_tx: TxHash | None
     changed_at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class MinedCall:
+    """Where a call was mined."""
+
+    call_id: int
+    block: BlockRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,28 +159,45 @@ class Outbox:
             ]
         )
 
-    async def landed_from(self, account: Address, account_nonce: int) -> list[OutboxCall]:
+    async def count_open(self, account: Address) -> int:
+        """How many of the account's calls are queued, or signed and in no block."""
+        mine = (col(OutboxCallRow.account) == account) & col(OutboxCallRow.state).in_(
+            (CallState.QUEUED, CallState.SIGNED)
+        )
+        query = select(func.count()).select_from(OutboxCallRow).where(mine)
+        return await self._database.reading(lambda transaction: transaction.exec(query).one())
+
+    async def mined_calls(self, account: Address) -> list[MinedCall]:
+        """The account's calls that are mined and not final: many, where finality is slow."""
+        mine = (col(OutboxCallRow.account) == account) & (col(OutboxCallRow.state) == CallState.MINED)
+        return await self._mined(mine)
+
+    async def landed_from(self, account: Address, account_nonce: int) -> list[MinedCall]:
         """Calls believed mined or final whose nonce is this or higher."""
         mine = (
             (col(OutboxCallRow.account) == account)
-            & col(OutboxCallRow.state).in_((CallState.MINED, CallState.FINAL))
             & (col(OutboxCallRow.account_nonce) >= account_nonce)
+            & col(OutboxCallRow.state).in_((CallState.MINED, CallState.FINAL))
+        )
+        return await self._mined(mine)
+
+    async def _mined(self, which: sa.ColumnElement[bool]) -> list[MinedCall]:
+        query = (
+            sa.select(col(OutboxCallRow.call_id), col(OutboxCallRow.mined_number), col(OutboxCallRow.mined_hash))
+            .where(which)
+            .order_by(col(OutboxCallRow.account_nonce))
         )
         return await self._database.reading(
             lambda transaction: [
-                call_of(row)
-                for row in transaction.exec(
-                    select(OutboxCallRow).where(mine).order_by(col(OutboxCallRow.account_nonce))
-                ).all()
+                MinedCall(call_id, BlockRef(number, BlockHash(block_hash)))
+                for call_id, number, block_hash in transaction.connection().execute(query).all()
+                if call_id is not None and number is not None and block_hash is not None
             ]
         )
 
     async def next_nonce(self, account: Address) -> int:
-        """One more than the highest nonce ever signed for this account; 0 when none was."""
-        highest = select(func.max(col(OutboxTxRow.account_nonce))).join(
-            OutboxCallRow, col(OutboxCallRow.call_id) == col(OutboxTxRow.call_id)
-        )
-        mine = highest.where(col(OutboxCallRow.account) == account)
+        """One more than the highest nonce that a call of this account holds; 0 when none does."""
+        mine = select(func.max(col(OutboxCallRow.account_nonce))).where(col(OutboxCallRow.account) == account)
 
         def work(transaction: Session) -> int:
             found: int | None = transaction.connection().execute(mine).scalar()
