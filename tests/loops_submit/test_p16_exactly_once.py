@@ -117,6 +117,24 @@ async def test_p16_reorganised_while_the_submitter_was_down(site: Site) -> None:
     await site.check()
 
 
+async def test_p16_a_development_chain_that_resumes_from_an_old_state_gets_its_final_records_again(site: Site) -> None:
+    await site.look(10)
+    async with site.submitting():
+        await site.until_settled()
+        old = await site.chain.rpc("evm_snapshot")
+        await site.look(20)
+        await site.until_settled(CallState.FINAL, mine=True)
+    before = await site.logged()
+    assert await site.chain.rpc("evm_revert", old) is True
+    assert len(await site.logged()) == 10
+    async with site.submitting():
+        async with asyncio.timeout(15):
+            while await site.logged() != before:  # noqa: ASYNC110 - the chain tells nobody here
+                await asyncio.sleep(0.05)
+        await site.until_settled(CallState.FINAL, mine=True)
+    await site.check()
+
+
 async def test_p16_an_account_without_money_waits_and_goes_on_when_paid(site: Site) -> None:
     recorder = "0x" + signer("recorder").address.hex()
     await site.chain.rpc("anvil_setBalance", recorder, "0x0")
