@@ -2,8 +2,8 @@
 
 What stands side by side: the archive (nginx serving files) asked directly; through nginx as a plain proxy; through
 Consentry, which decides and writes a synced record for each request; and through nginx's auth_request with FastAPI,
-which inserts its record into SQLite. Rates move by tens of percent between runs on a small machine: the processor time
-per request is the steadier figure.
+which inserts its record into SQLite: written as most would (SQLModel), and as lean as it gets. Rates move by tens of
+percent between runs on a small machine: the processor time per request is the steadier figure.
 """
 
 import argparse
@@ -66,20 +66,25 @@ def _first_line(process: "subprocess.Popen[bytes]") -> str:
 
 @contextmanager
 def _ways(folder: Path, files: ArchiveFiles, consents: int) -> Iterator[list[Way]]:
-    archive, proxy, usual, checker, gateway = free_ports(5)
+    *given, gateway = free_ports(7)
+    ports = Ports(*given)
     with ExitStack() as stack:
-        nginx = stack.enter_context(running_nginx(folder, Ports(archive, proxy, usual, checker), files))
-        check = stack.enter_context(_running(["bench.usual", str(checker), str(folder / "usual.sqlite")], checker))
-        url = f"http://127.0.0.1:{archive}/dicom-web"
+        nginx = stack.enter_context(running_nginx(folder, ports, files))
+        usual, lean = (
+            stack.enter_context(_running([f"bench.{name}", str(port), str(folder / name)], port))
+            for name, port in (("usual", ports.usual_checker), ("usual_lean", ports.lean_checker))
+        )
+        url = f"http://127.0.0.1:{ports.archive}/dicom-web"
         consentry = stack.enter_context(
             _running(["bench.gateway", str(gateway), url, str(folder), str(consents)], gateway)
         )
         token = _first_line(consentry)
         yield [
-            Way("direct", archive, None, [nginx]),
-            Way("nginx proxy", proxy, None, [nginx]),
+            Way("direct", ports.archive, None, [nginx]),
+            Way("nginx proxy", ports.proxy, None, [nginx]),
             Way("Consentry", gateway, token, [consentry.pid]),
-            Way("auth_request + FastAPI", usual, TOKEN, [nginx, check.pid]),
+            Way("auth_request + FastAPI", ports.usual, TOKEN, [nginx, usual.pid]),
+            Way("the same without an ORM", ports.lean, TOKEN, [nginx, lean.pid]),
         ]
 
 

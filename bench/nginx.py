@@ -17,12 +17,14 @@ _FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin", "/usr/local/bin
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where each part listens; ``checker`` is where the usual design's FastAPI listens."""
+    """Where each part listens; behind each of the usual designs a checker, its FastAPI."""
 
     archive: int
     proxy: int
     usual: int
-    checker: int
+    usual_checker: int
+    lean: int
+    lean_checker: int
 
 
 class NginxMissingError(Exception):
@@ -77,7 +79,6 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   upstream archive {{ server 127.0.0.1:{ports.archive}; keepalive 128; keepalive_requests 10000000; }}
-  upstream checker {{ server 127.0.0.1:{ports.checker}; keepalive 128; keepalive_requests 10000000; }}
   server {{
     listen 127.0.0.1:{ports.archive} backlog=1024;
     {resources}
@@ -90,8 +91,17 @@ http {{
       proxy_pass http://archive;
     }}
   }}
+  {_guarded("usual", ports.usual, ports.usual_checker)}
+  {_guarded("lean", ports.lean, ports.lean_checker)}
+}}
+"""
+
+
+def _guarded(name: str, port: int, checker: int) -> str:
+    return f"""
+  upstream {name} {{ server 127.0.0.1:{checker}; keepalive 128; keepalive_requests 10000000; }}
   server {{
-    listen 127.0.0.1:{ports.usual} backlog=1024;
+    listen 127.0.0.1:{port} backlog=1024;
     location / {{
       auth_request /may;
       proxy_http_version 1.1; proxy_set_header Connection "";
@@ -103,8 +113,6 @@ http {{
       proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_pass_request_body off; proxy_set_header Content-Length "";
       proxy_set_header X-Original-URI $request_uri;
-      proxy_pass http://checker/may;
+      proxy_pass http://{name}/may;
     }}
-  }}
-}}
-"""
+  }}"""

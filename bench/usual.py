@@ -1,55 +1,89 @@
-"""What most would build: FastAPI behind nginx's auth_request, which looks the session up, asks its database for the
-consent and inserts an access record, committed and synced, for every request. Run as
-``python -m bench.usual PORT DATABASE``.
+"""What most would build: FastAPI behind nginx's auth_request, as FastAPI's tutorial has it, with SQLModel sessions.
 
-It is given every kindness: a raw connection instead of an ORM, and the study from the path by splitting.
+It looks the session up, asks for the consent and inserts an access record, committed and synced, for every request.
+
+Run as ``python -m bench.usual PORT DATABASE``.
 """
 
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI, Header, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Response
+from sqlalchemy import event
+from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 from bench.archive_files import STUDY
 
 TOKEN = "bench-token"  # noqa: S105 - opens nothing
 
 
+class SignedIn(SQLModel, table=True):
+    """A session."""
+
+    token: str = Field(primary_key=True)
+    actor: str
+
+
+class Allowed(SQLModel, table=True):
+    """A consent to one study."""
+
+    actor: str = Field(primary_key=True)
+    study: str = Field(primary_key=True)
+    until: float
+
+
+class Access(SQLModel, table=True):
+    """An access record."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: float
+    actor: str
+    study: str
+    target: str
+
+
 def build(database: str) -> FastAPI:
     """The application over a database that it makes."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    for statement in (
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "CREATE TABLE session (token TEXT PRIMARY KEY, actor TEXT)",
-        "CREATE TABLE consent (actor TEXT, study TEXT, until REAL, PRIMARY KEY (actor, study))",
-        "CREATE TABLE access (id INTEGER PRIMARY KEY, at REAL, actor TEXT, study TEXT, target TEXT)",
-    ):
-        connection.execute(statement)
-    connection.execute("INSERT INTO session VALUES (?, ?)", (TOKEN, "0x01"))
-    connection.execute("INSERT INTO consent VALUES (?, ?, ?)", ("0x01", STUDY, time.time() + 86_400))
+    engine = create_engine(f"sqlite:///{database}", connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _durable(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    SQLModel.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(SignedIn(token=TOKEN, actor="0x01"))
+        session.add(Allowed(actor="0x01", study=STUDY, until=time.time() + 86_400))
+        session.commit()
     app = FastAPI()
 
+    def database_session() -> Iterator[Session]:
+        with Session(engine) as session:
+            yield session
+
     @app.get("/may")
-    async def may(authorization: Annotated[str, Header()], x_original_uri: Annotated[str, Header()]) -> Response:
-        token = authorization.removeprefix("Bearer ")
-        session = connection.execute("SELECT actor FROM session WHERE token = ?", (token,)).fetchone()
-        if session is None:
-            return Response(status_code=401)
+    def may(
+        authorization: Annotated[str, Header()],
+        x_original_uri: Annotated[str, Header()],
+        session: Annotated[Session, Depends(database_session)],
+    ) -> Response:
+        signed_in = session.get(SignedIn, authorization.removeprefix("Bearer "))
+        if signed_in is None:
+            raise HTTPException(401)
         study = x_original_uri.split("/")[3]
-        allowed = connection.execute(
-            "SELECT until FROM consent WHERE actor = ? AND study = ?", (session[0], study)
-        ).fetchone()
+        allowed = session.exec(
+            select(Allowed).where(Allowed.actor == signed_in.actor, Allowed.study == study)
+        ).one_or_none()
         now = time.time()
-        if allowed is None or allowed[0] <= now:
-            return Response(status_code=403)
-        connection.execute(
-            "INSERT INTO access (at, actor, study, target) VALUES (?, ?, ?, ?)",
-            (now, session[0], study, x_original_uri),
-        )
+        if allowed is None or allowed.until <= now:
+            raise HTTPException(403)
+        session.add(Access(at=now, actor=signed_in.actor, study=study, target=x_original_uri))
+        session.commit()
         return Response(status_code=204)
 
     return app
