@@ -62,12 +62,12 @@ class Refused:
 def open_index(path: Path) -> None:
     """Make the index file ready; one of another version is emptied. Raises sqlite3.Error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # it holds what the files' headers hold; SQLite's side files take its mode
     with _connected(path) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != _VERSION:
             connection.executescript("DROP VIEW IF EXISTS served; DROP TABLE IF EXISTS file;" + _SCHEMA)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
-    path.chmod(0o600)  # it holds what the files' headers hold
 
 
 @contextmanager
