@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pydicom
 from dicomweb_client.api import DICOMwebClient
 from eth_account import Account
@@ -189,7 +190,7 @@ class _Story:
         _must(len(fetched) == len(instances) > 0, "not every instance came")
         originals = {d.SOPInstanceUID: d for d in map(pydicom.dcmread, self._stack.archive.glob("*.dcm"))}
         for dataset in fetched:
-            same = dataset.PixelData == originals[dataset.SOPInstanceUID].PixelData
+            same = np.array_equal(dataset.pixel_array, originals[dataset.SOPInstanceUID].pixel_array)
             _must(same, "the pixels are not those in the archive")
         metadata = client.retrieve_study_metadata(study)
         _must(len(metadata) == len(instances), "the metadata is not complete")
