@@ -7,10 +7,13 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from app.api.application import create_application
 from app.api.siwe_message import Place
@@ -71,15 +74,33 @@ class Gateway:
 
     settings: Settings
     deployment: Deployment
-    application: Front
+    application: ASGIApp
     api: ApiWiring
-    follower: Follower
-    submitter: Submitter
+    loops: tuple[asyncio.Task[None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    settings: Settings
+    deployment: Deployment
+    nodes: Nodes
+    contracts: Contracts
+    database: Database
+    origin: Origin
+    site_key: bytes
+    say: Say
+    durable: Callable[[], int] | None
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, deployment: Deployment, say: Say) -> AsyncIterator[Gateway]:
+async def running(
+    settings: Settings, deployment: Deployment, say: Say, durable: Callable[[], int] | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway that follows the chain and submits its log, until the block ends.
+
+    ``durable``: the highest block that the chain cannot lose, where that is less than what counts as final.
 
     Raises SettingsError, DeploymentError, RpcError, StoreUnavailableError, JournalUnavailableError or
     OriginUnavailableError when it cannot begin.
@@ -89,40 +110,73 @@ async def running(settings: Settings, deployment: Deployment, say: Say) -> Async
         await check(deployment, nodes)
         database = await _database(settings, stack)
         origin = await _origin(settings, stack, say)
-        gateway = await _assemble(settings, deployment, nodes, database, origin, stack, say)
-        loops = [gateway.follower.run(), gateway.submitter.run()]
-        loops.append(settle(gateway.api.consents, gateway.follower.standing, _SETTLE_S))
+        site_key = await asyncio.to_thread(_site_key, settings)
+        contracts = Contracts.of(deployment)
+        ground = _Ground(settings, deployment, nodes, contracts, database, origin, site_key, say, durable)
+        patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
+        await asyncio.to_thread(patients.load)
+        await asyncio.to_thread(consents.load)
+        stack.callback(patients.close)
+        # The submitter is made below, before the journal starts and calls it.
+        journal = Journal(
+            database,
+            on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
+            backlog_limit=settings.backlog_limit,
+        )
+        follower, submitter = _follower(ground), _submitter(ground, journal)
+        await asyncio.to_thread(journal.start)
+        stack.push_async_callback(asyncio.to_thread, journal.stop)
+        api = _api(ground, follower, submitter, journal, patients, consents, sessions)
+        application = _application(settings, Dicomweb(_data_path(ground, follower, api)), create_application(api))
+        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
+        loops.append(settle(consents, follower.standing, _SETTLE_S))
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
-        tasks = [asyncio.create_task(loop) for loop in loops]
+        tasks = tuple(asyncio.create_task(loop) for loop in loops)
         stack.push_async_callback(_ended, tasks)
-        yield gateway
+        yield Gateway(settings, deployment, application, api, tasks)
 
 
 async def serve(gateway: Gateway) -> None:
-    """Serve until SIGINT or SIGTERM; running answers are given some seconds to end."""
+    """Serve until SIGINT or SIGTERM; running answers are given some seconds to end.
+
+    None of the loops ends by itself: one that does is a fault of ours, and a gateway without it must not go on. Raises
+    what ended it.
+    """
     settings = gateway.settings
-    config = server_config(
-        gateway.application, host=settings.host, port=settings.port, trusted_peers=settings.trusted_proxies
+    server = uvicorn.Server(
+        server_config(
+            gateway.application, host=settings.host, port=settings.port, trusted_peers=settings.trusted_proxies
+        )
     )
-    await uvicorn.Server(config).serve()
+    serving = asyncio.create_task(server.serve())
+    done, _ = await asyncio.wait({serving, *gateway.loops}, return_when=asyncio.FIRST_COMPLETED)
+    if serving not in done:
+        _LOG.error("a loop has ended: stopping, so that nothing is served without it")
+        server.should_exit = True
+        await serving
+    for task in done:
+        task.result()
 
 
-async def _assemble(
-    settings: Settings,
-    deployment: Deployment,
-    nodes: Nodes,
-    database: Database,
-    origin: Origin,
-    stack: contextlib.AsyncExitStack,
-    say: Say,
-) -> Gateway:
-    site_key = await asyncio.to_thread(_site_key, settings)
-    contracts, outbox = Contracts.of(deployment), Outbox(database)
-    patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
-    await asyncio.to_thread(patients.load)
-    await asyncio.to_thread(consents.load)
-    stack.callback(patients.close)
+def _application(settings: Settings, dicomweb: Dicomweb, api: ASGIApp) -> ASGIApp:
+    """Both halves behind one door; pages of other origins may call them where the settings name those origins."""
+    front: ASGIApp = Front(dicomweb, api)
+    if not settings.cors_origins:
+        return front
+    return CORSMiddleware(
+        front,
+        allow_origins=settings.cors_origins,
+        allow_methods=("GET", "HEAD", "POST", "OPTIONS"),
+        allow_headers=("Accept", "Authorization", "Content-Type", "Range"),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("Access-Record-Id", "Content-Range", "Warning"),
+        max_age=600,
+    )
+
+
+def _follower(ground: _Ground) -> Follower:
+    settings = ground.settings
     rules = Rules(
         confirmations=settings.confirmations,
         poll_interval_s=settings.poll_interval_s,
@@ -130,35 +184,53 @@ async def _assemble(
         head_max_age_s=settings.head_max_age_s,
         may_go_back=settings.embedded_chain,
     )
-    follower = Follower(
-        nodes, deployment, rules, progress=lambda done, total: say(f"reading the chain: block {done} of {total}")
+
+    def progress(done: int, total: int) -> None:
+        ground.say(f"reading the chain: block {done} of {total}")
+
+    return Follower(ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable)
+
+
+def _submitter(ground: _Ground, journal: Journal) -> Submitter:
+    settings = ground.settings
+    chain = NodesChain(ground.nodes, ground.contracts, ground.deployment.chain_id, settings.confirmations)
+    outbox = Outbox(ground.database)
+    recorder = Lane(_account(settings.recorder_key, RECORDER_INDEX), outbox, chain)
+    return Submitter(
+        recorder=recorder,
+        planner=LogPlanner(recorder, LogBatches(ground.database), chain, Pace(flush_s=settings.log_flush_s)),
+        relayer=Lane(_account(settings.relayer_key, RELAYER_INDEX), outbox, chain),
+        leadership=Leadership(ground.database, "submit"),
+        watch=BacklogWatch(journal.backlog, settings.backlog_alarm_s, _late),
     )
-    # The submitter is made below, before the journal starts and calls it.
-    journal = Journal(
-        database,
-        on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
-        backlog_limit=settings.backlog_limit,
-    )
-    relayer = _account(settings.relayer_key, RELAYER_INDEX)
-    submitter = _submitter(settings, deployment, nodes, contracts, database, journal, relayer)
-    await asyncio.to_thread(journal.start)
-    stack.push_async_callback(asyncio.to_thread, journal.stop)
-    api = ApiWiring(
-        place=Place(settings.origin_url, deployment.chain_id),
-        deployment=deployment,
-        site_key=site_key,
+
+
+def _api(
+    ground: _Ground,
+    follower: Follower,
+    submitter: Submitter,
+    journal: Journal,
+    patients: Patients,
+    consents: Consents,
+    sessions: Sessions,
+) -> ApiWiring:
+    settings, database = ground.settings, ground.database
+    return ApiWiring(
+        place=Place(settings.origin_url, ground.deployment.chain_id),
+        deployment=ground.deployment,
+        site_key=ground.site_key,
         token_lifetime_s=settings.token_lifetime_s,
         claim_lifetime_s=_CLAIM_LIFETIME_S,
-        relayer=relayer.address,
+        relayer=_account(settings.relayer_key, RELAYER_INDEX).address,
         standing=follower.standing,
         condition=lambda: _condition(follower, submitter),
         wake_relay=submitter.wake,
         clock=_now,
         random_bytes=os.urandom,
-        origin=origin,
-        contracts=contracts,
-        nodes=nodes,
-        outbox=outbox,
+        origin=ground.origin,
+        contracts=ground.contracts,
+        nodes=ground.nodes,
+        outbox=Outbox(database),
         journal=journal,
         sessions=sessions,
         siwe_nonces=SiweNonces(database),
@@ -168,18 +240,22 @@ async def _assemble(
         access_requests=AccessRequests(database),
         directory=Directory(database),
     )
-    registry = deployment.address("PatientRegistry")
+
+
+def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWiring:
+    settings, chain_id = ground.settings, ground.deployment.chain_id
+    registry = ground.deployment.address("PatientRegistry")
 
     def study_key_of(salt: bytes, study: StudyUid) -> StudyKey:
-        return study_key(site_key, salt, study, deployment.chain_id, registry)
+        return study_key(ground.site_key, salt, study, chain_id, registry)
 
-    data_path = GatewayWiring(
-        origin=origin,
-        sessions=sessions,
-        patients=patients,
-        journal=journal,
+    return GatewayWiring(
+        origin=ground.origin,
+        sessions=api.sessions,
+        patients=api.patients,
+        journal=api.journal,
         standing=follower.standing,
-        revoked_here=lambda: consents.revoked_here,
+        revoked_here=lambda: api.consents.revoked_here,
         study_key_of=study_key_of,
         clock=time.time,
         monotonic=time.monotonic,
@@ -188,29 +264,6 @@ async def _assemble(
         public_url=settings.origin_url + MOUNT.decode(),
         gateway_id=settings.gateway_id,
         limits=GatewayLimits(resolution_ttl_s=settings.subject_ttl_s),
-    )
-    application = Front(Dicomweb(data_path), create_application(api))
-    return Gateway(settings, deployment, application, api, follower, submitter)
-
-
-def _submitter(
-    settings: Settings,
-    deployment: Deployment,
-    nodes: Nodes,
-    contracts: Contracts,
-    database: Database,
-    journal: Journal,
-    relayer: TxSigner,
-) -> Submitter:
-    chain = NodesChain(nodes, contracts, deployment.chain_id, settings.confirmations)
-    outbox = Outbox(database)
-    recorder = Lane(_account(settings.recorder_key, RECORDER_INDEX), outbox, chain)
-    return Submitter(
-        recorder=recorder,
-        planner=LogPlanner(recorder, LogBatches(database), chain, Pace(flush_s=settings.log_flush_s)),
-        relayer=Lane(relayer, outbox, chain),
-        leadership=Leadership(database, "submit"),
-        watch=BacklogWatch(journal.backlog, settings.backlog_alarm_s, _late),
     )
 
 
@@ -254,7 +307,7 @@ async def _keep_indexed(archive: ArchiveOrigin) -> None:
             _LOG.error("%s", error)
 
 
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -69,7 +69,8 @@ async def up(settings: Settings, say: Say, ready: Callable[[Up], Any] | None = N
         deployment = await _deployment(settings, chain, say)
         if not settings.pacs_url:
             await asyncio.to_thread(_samples, settings.archive_folder, say)
-        gateway = await stack.enter_async_context(running(settings, deployment, say))
+        durable = None if chain is None else lambda: chain.kept_number
+        gateway = await stack.enter_async_context(running(settings, deployment, say, durable))
         serving = asyncio.create_task(serve(gateway))
         stack.push_async_callback(_stopped, serving)
         announcing = asyncio.create_task(_announce(settings, gateway, chain, dev_file, say, ready))
@@ -131,6 +132,9 @@ async def _deployment(settings: Settings, chain: Anvil | None, say: Say) -> Depl
         FirstRole(role, Address(bytes.fromhex(Account.from_key(DEVELOPMENT_KEYS[index]).address[2:])), _ROLE_WINDOW)
         for role, index in _ROLES
     ]
+    if not await asyncio.to_thread(settings.deployment_path.exists):
+        # Anvil makes its block 0 anew at each start, with another hash: nothing may rest on that block.
+        await chain.node.call("evm_mine")
     plan = Plan(DEVELOPMENT_CHAIN_ID, _ADMIN_DELAY_S, _MOVE_DELAY_S, roles)
     async with Nodes.of(settings.rpc_urls) as nodes:
         made = await deploy(nodes, Signer.of(DEVELOPMENT_KEYS[0]), plan, settings.deployment_path, say)

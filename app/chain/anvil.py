@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.chain.anvil_state import ChainFolder, ChainFolderBusyError
-from app.chain.quantities import data, quantity
+from app.chain.quantities import data, fields, quantity
 from app.chain.rpc import Limits, Node, NodeUnavailableError, RpcError
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class Anvil:
     folder: ChainFolder | None = None
     options: tuple[str, ...] = ()
     node: Node = field(init=False)
+    # The highest block that is safe in the folder: what is above it, a power cut takes back.
+    kept_number: int = field(default=0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _lock: int | None = field(default=None, init=False)
     _kept: object = field(default=None, init=False)
@@ -142,6 +144,7 @@ class Anvil:
             _refuse_taken_port(self.port)
             self._process = self._spawn(executable, resumed=resumed)
             await self._wait_until_it_answers()
+            self.kept_number = quantity(await self.node.call("eth_blockNumber"), "the height")
         except BaseException:
             await self.stop()
             raise
@@ -214,6 +217,7 @@ class Anvil:
             dump = data(await self.node.call("anvil_dumpState", deadline_s=60), "the dump")
             await asyncio.to_thread(self.folder.write, dump)
             self._kept = head
+            self.kept_number = quantity(fields(head, "the head").get("number"), "the head's number")
             return True
 
     async def keep(self, interval_s: float = 0.5) -> None:

@@ -93,7 +93,8 @@ def _log_progress(done: int, total: int) -> None:
 class Follower:
     """One per process. ``run`` it as a task; ``standing`` is cheap enough for every request.
 
-    ``publish`` is called with each new standing, ``progress`` while the history is read.
+    ``publish`` is called with each new standing, ``progress`` while the history is read. ``durable`` names the highest
+    block that the chain itself cannot lose: nothing above it is final, whatever the rules say.
     """
 
     nodes: Nodes
@@ -103,6 +104,7 @@ class Follower:
     progress: Progress = field(default=_log_progress)
     monotonic: Callable[[], float] = field(default=time.monotonic)
     wall: Callable[[], float] = field(default=time.time)
+    durable: Callable[[], int] | None = None
     _source: Source = field(init=False)
     _mirror: Mirror | None = field(default=None, init=False)
     _standing: Standing | None = field(default=None, init=False)
@@ -180,8 +182,12 @@ class Follower:
 
     async def _rebuild(self, heads: Heads) -> Mirror:
         self._health = replace(self._health, rebuilds=self._health.rebuilds + 1)
-        number = final_number(heads, self.rules.confirmations)
+        number = self._final_number(heads)
         return await rebuild(self._source, self.deployment, number, self.rules.max_depth, self.progress)
+
+    def _final_number(self, heads: Heads) -> int:
+        number = final_number(heads, self.rules.confirmations)
+        return number if self.durable is None else min(number, self.durable())
 
     def _is_lost(self, mirror: Mirror, heads: Heads) -> bool:
         """True when an embedded chain resumed below what is final here."""
@@ -200,7 +206,7 @@ class Follower:
             caught_up = await catch_up(self._source, mirror, target)
             mirror = caught_up.mirror
             self._note_reorganisation(caught_up.undone)
-        number = final_number(heads, self.rules.confirmations)
+        number = self._final_number(heads)
         if heads.final is not None and mirror.ref_at(number) not in (None, heads.final):
             raise HistoryError("the chain's final block is not the one known here")
         finalized = finalize(mirror, min(number, mirror.head.ref.number))
