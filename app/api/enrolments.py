@@ -145,8 +145,14 @@ async def patients(request: Request, caller: SignedIn) -> dict[str, Any]:
 
 def _view(caller: Caller, patient: EnrolledPatient) -> dict[str, Any]:
     at_head = caller.standing.head.patient(patient.key)
+    final = caller.standing.final.patient(patient.key)
     controller = None if at_head is None or at_head.actor is None else checksum(at_head.actor)
-    status = "submitted" if at_head is None else "claimed" if at_head.claimed else "enrolled"
+    if at_head is None:
+        status = "submitted"
+    elif not at_head.claimed:
+        status = "enrolled"
+    else:  # images are shown once the claim is final
+        status = "claimed" if final is not None and final.claimed else "claim-mined"
     return {
         "patient_key": to_hex(patient.key),
         "patient_id": patient.subject.patient_id,

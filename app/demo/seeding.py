@@ -98,5 +98,9 @@ def claim_enrolment(gateway: str, account: LocalAccount, code: str) -> Client:
     issued = client.post("/api/enrolments/claim/typed-data", {"code": code})
     signature = sign_typed(account, issued["typed_data"])
     client.post("/api/enrolments/claim", {"code": code, "typed_data": issued["typed_data"], "signature": signature})
-    client.until("/api/patients", lambda answer: bool(answer["patients"]), _CLAIM_WAIT_S)
+
+    def claimed(answer: dict[str, Any]) -> bool:
+        return (issued["patient_key"], "claimed") in {(p["patient_key"], p["status"]) for p in answer["patients"]}
+
+    client.until("/api/patients", claimed, _CLAIM_WAIT_S)
     return client
