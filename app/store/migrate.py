@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema. Runs from the installed package as well as from a clone."""
+"""Brings a database to the newest schema, with the scripts in ``migrations/``."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.engine import Database, StoreUnavailableError, failure_name
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+_SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 # Any fixed number: gateways that start together take turns at the schema.
 _ADVISORY_LOCK = 0x636F6E73
 # Alembic keeps what it works on in module globals.

@@ -1,6 +1,6 @@
 """The tables. Times are Unix seconds (UTC); hashes, keys and addresses are raw bytes.
 
-Every change to this file needs a migration beside it (``app/store/migrations``); a test holds the two together.
+Every change to this file needs a migration beside it (``migrations/``); a test holds the two together.
 """
 
 from sqlalchemy import BigInteger, Index, MetaData, Text, UniqueConstraint, text

@@ -1,4 +1,4 @@
-"""``python -m app.store.migrations 0002 "what changes"`` drafts the migration from the last one to ``tables.py``."""
+"""``python -m migrations 0002 "what changes"`` drafts the migration from the last one to ``tables.py``."""
 
 import sys
 import tempfile
@@ -20,4 +20,6 @@ def draft(revision: str, message: str) -> None:
         database.close()
 
 
+if len(sys.argv) != 3:
+    sys.exit('usage: python -m migrations 0002 "what changes"')
 draft(*sys.argv[1:])
