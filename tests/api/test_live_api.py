@@ -1,4 +1,4 @@
-"""The JSON API of a running stack, from outside: sign-in, enrolment, consents, requests, the log, and all its refusals."""
+"""The JSON API of a running stack, from outside: sign-in, enrolment, consents, requests, the log, and its refusals."""
 
 import json
 import time
@@ -9,7 +9,8 @@ import requests
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from app.commands.client import Client, CommandError, sign_in, sign_typed
+from app.commands.client import Client, sign_in, sign_typed
+from app.commands.output import CommandError
 from tests.support.live import Live
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -79,7 +80,7 @@ def test_a_message_for_another_place(live: Live) -> None:
 
 def test_logout_ends_the_token_at_once(live: Live) -> None:
     client = live.signed_in("physician1")
-    assert client.get("/api/consents") == {"consents": []} or True
+    assert "consents" in client.get("/api/consents")
     answer = _post(live, "/auth/logout", {}, client.token)
     assert answer.status_code == 204
     for path in ("/api/consents", "/dicom-web/studies"):

@@ -36,6 +36,6 @@ _A, _C = b"authorization", b"cookie"
         ([(_C, _COOKIE + b"=a; " + _COOKIE + b"=b")], True, "ambiguous-credentials"),
     ],
 )
-def test_one_token_or_a_problem(headers: list[tuple[bytes, bytes]], cookie: bool, expected: str) -> None:
+def test_one_token_or_a_problem(headers: list[tuple[bytes, bytes]], *, cookie: bool, expected: str) -> None:
     found = token_of(headers, cookie=cookie)
     assert (found.name if isinstance(found, Problem) else found) == expected
