@@ -90,6 +90,13 @@ class Ledger:
             self.events.append((number, event))
         return ref
 
+    def replace(self, event: Event, other: Event) -> None:
+        """The chain says ``other`` where it said ``event``."""
+        for log, (index, (number, said)) in zip(self.logs, list(enumerate(self.events)), strict=True):
+            if said == event:
+                self.events[index] = (number, other)
+                log.update({name: log_for(other)[name] for name in ("topics", "data")})
+
     def state(self, number: int) -> State:
         return fold_all(GENESIS, [event for at, event in self.events if at <= number])
 
@@ -184,6 +191,21 @@ class Hospital:
         kept = Kept(record, canonical(record), self.rng.randbytes(32))
         self.kept.append(kept)
         return kept
+
+    def grant_of(self, name: ConsentId, doctor: Address, window: Window) -> ConsentGranted:
+        """One more consent to everything, to find and view."""
+        terms = Terms(
+            patient=self.patient,
+            grantee=person(doctor),
+            effect=Effect.PERMIT,
+            actions=Action.SEARCH | Action.VIEW,
+            purposes=1 << Purpose.TREAT,
+            window=window,
+            studies=(),
+            epoch=0,
+            consent_nonce=name,
+        )
+        return ConsentGranted(name, terms, Address(self.anna), Capacity.CONTROLLER)
 
     def work(self, records: int, batches: int) -> None:
         """That many records in that many batches, with other things happening in between."""

@@ -12,9 +12,9 @@ from app.chain.quantities import MalformedAnswerError
 from app.chain.rpc import NodeRefusedError
 from app.core.basis import SELF
 from app.core.events import ConsentRevoked
-from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, PatientKey, UnixTime
+from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, PatientKey, UnixTime
 from app.core.record import canonical
-from app.core.terms import Action, Capacity, Purpose
+from app.core.terms import Action, Capacity, Purpose, Window
 from app.verify import ChainMovedError, Flaw, verify
 from app.verify.replay import CLOCK_SKEW_S
 from app.verify.report import MAX_NAMED
@@ -233,3 +233,19 @@ async def test_a_node_that_answers_otherwise_is_not_believed(place: Hospital) ->
     place.ledger.headers[2] = place.ledger.headers[1]
     with pytest.raises(MalformedAnswerError):
         await verify(place.ledger, DEPLOYMENT, end=2)
+
+
+@pytest.mark.parametrize(("ahead_s", "found"), [(0, []), (CLOCK_SKEW_S, []), (CLOCK_SKEW_S + 1, [Flaw.UNAUTHORISED])])
+async def test_p03_the_gateways_clock_may_lead_the_chains_but_not_by_much(
+    place: Hospital, ahead_s: int, found: list[Flaw]
+) -> None:
+    consent = ConsentId(b"\x05" * 32)
+    # The access is logged in the block after the grant's, whose time the ledger draws: the window begins after that.
+    grant = place.grant_of(consent, place.doctors[0], Window(UnixTime(0), UnixTime(1)))
+    place.ledger.mine([grant])
+    bad = place.keep(basis=BasisId(consent), actor=place.doctors[0], purpose=Purpose.TREAT, action=Action.VIEW)
+    place.ledger.record([bad.logged])
+    logged_at = place.ledger.headers[-1][1]
+    window = Window(UnixTime(logged_at + ahead_s), UnixTime(logged_at + 10_000))
+    place.ledger.replace(grant, place.grant_of(consent, place.doctors[0], window))
+    assert [flaw for flaw, _ in await flaws(place, exported=False)] == found
