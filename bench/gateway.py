@@ -19,7 +19,7 @@ from app.core.pseudonym import patient_key, study_key
 from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.ports import Wiring
-from app.gateway.serving import restart_with_malloc_settings, server_config
+from app.gateway.serving import restart_with_malloc_settings, server_config, set_aside_long_lived_objects
 from app.pacs.http_client import HttpOrigin
 from app.pacs.remote import RemoteOrigin
 from app.store.engine import Database, open_database
@@ -104,6 +104,7 @@ class Serving:
                 gateway_id="bench",
             )
         )
+        set_aside_long_lived_objects()
         print(token, flush=True)
 
 

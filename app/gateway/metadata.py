@@ -13,6 +13,8 @@ from app.pacs.origin import OriginBody, OriginInvalidError
 
 _SERIES_UID = "0020000E"
 _INSTANCE_UID = "00080018"
+# Made once: json.dumps makes an encoder for each call that is not plain.
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # Data sets handled before others get their turn.
 _AT_A_TIME = 50
 
@@ -40,7 +42,7 @@ class Metadata:
                 raise OriginInvalidError("metadata of another patient")
             self._learn(asked, dataset)
             rewritten = rewrite_links(dataset, self._wiring.public_url)
-            shown.append(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")))
+            shown.append(_encoded(rewritten))
         return f"[{','.join(shown)}]".encode("utf-8", "surrogatepass") if shown else b""
 
     def _learn(self, asked: Retrieve, dataset: DicomJson) -> None:

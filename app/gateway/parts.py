@@ -98,8 +98,7 @@ class PartsBody:
     async def open(self) -> PartHead:
         """Read up to the head of the first part. Raises OriginInvalidError where there is none."""
         while self.first is None:
-            if not await self._take():
-                raise OriginInvalidError("a body without a part")
+            await self._take()
         return self.first
 
     async def read(self) -> bytes:
@@ -136,7 +135,9 @@ class PartsBody:
                 yield from self._begun(event)
             elif isinstance(event, PartEnd):
                 yield from self._check.end() if self._check else ()
-            elif self._writer is not None:  # the end of the body
+            elif self.first is None:  # the end of the body
+                raise MultipartInvalidError("no part")
+            elif self._writer is not None:
                 yield self._writer.end()
 
     def _begun(self, part: PartHead) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """How the server is started: uvicorn over the guarded wire, and the memory allocator's settings."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -61,3 +62,12 @@ def restart_with_malloc_settings(environ: Mapping[str, str] = os.environ, argv: 
         return
     arguments = list(argv) if argv is not None else sys.orig_argv[1:]
     os.execve(sys.executable, [sys.executable, *arguments], {**MALLOC_ENVIRONMENT, **environ})  # noqa: S606 - itself
+
+
+def set_aside_long_lived_objects() -> None:
+    """Tell the cyclic garbage collector to leave alone what is there now.
+
+    To be called once the mirror has been built: a full collection would otherwise walk every consent, again and again.
+    """
+    gc.collect()
+    gc.freeze()
