@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn
-from app.api.hexadecimal import WordText, checksum, from_hex, to_hex
+from app.api.hexadecimal import WordText, checksum, from_hex, identifier, to_hex
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import person_name
 from app.core.basis import person
@@ -20,6 +20,17 @@ from app.store.access_requests import AskedAccess, RequestState
 router = APIRouter(tags=["access requests"])
 
 _LONGEST_DAYS = 3650
+# What was asked of a patient who has been erased since.
+_FORGOTTEN: dict[str, Any] = {"actions": [], "purposes": [], "days": None}
+# The patient reads it: lines of text, nothing unseen.
+_Reason = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]*$",
+    ),
+]
 _ActionWord = Literal["search", "view", "retrieve", "share"]
 
 
@@ -33,8 +44,10 @@ class AccessAsked(Strict):
     patient_key: WordText | None = None
     patient_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     issuer: Annotated[str, Field(max_length=64)] = ""
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
-    actions: list[_ActionWord] = Field(default_factory=_finding_and_fetching)
+    reason: _Reason
+    actions: Annotated[list[_ActionWord], Field(min_length=1, max_length=4)] = Field(
+        default_factory=_finding_and_fetching
+    )
     purposes: Annotated[list[str], Field(min_length=1, max_length=16)] = Field(default_factory=lambda: ["TREAT"])
     days: Annotated[int, Field(ge=1, le=_LONGEST_DAYS)] = 90
 
@@ -107,11 +120,8 @@ def _patient(wiring: Wiring, asked: AccessAsked) -> PatientKey:
 
 
 async def _find(wiring: Wiring, request_id: str) -> AskedAccess:
-    try:
-        identity = bytes.fromhex(request_id)
-    except ValueError:
-        raise ProblemError(problem("not-found")) from None
-    found = await wiring.access_requests.find(identity)
+    identity = identifier(request_id)
+    found = None if identity is None else await wiring.access_requests.find(identity)
     if found is None:
         raise ProblemError(problem("not-found"))
     return found
@@ -127,7 +137,7 @@ async def _view(wiring: Wiring, caller: Caller, asked: AskedAccess) -> dict[str,
         # The asker is not told the key of somebody they named by PatientID.
         "patient_key": to_hex(asked.patient) if mine else None,
         "reason": asked.message,
-        **json.loads(asked.terms),
+        **(json.loads(asked.terms) if asked.terms else _FORGOTTEN),
         "consent_id": None if asked.consent_id is None else to_hex(asked.consent_id),
         "created_at": asked.created_at,
         "decided_at": asked.decided_at,

@@ -1,11 +1,11 @@
 """Who looked: for the patient (their own), the actor (their own) and the auditor (all), with the proof of each."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from app.api.caller import Caller, SignedIn
-from app.api.hexadecimal import checksum, to_hex, word
+from app.api.hexadecimal import checksum, identifier, to_hex, word
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import person_name
 from app.core.basis import GUARDIAN, SELF, person
@@ -16,12 +16,14 @@ from app.store.accesses import LARGEST_PAGE, Access
 
 router = APIRouter(tags=["accesses"])
 
+# A cursor is a row's number, and those have 63 bits.
+_Cursor = Annotated[int | None, Query(ge=0, lt=1 << 63)]
 _OWN = {SELF: "self", GUARDIAN: "guardian"}
 
 
 @router.get("/api/accesses")
 async def listing(
-    request: Request, caller: SignedIn, patient_key: str | None = None, limit: int = 100, cursor: int | None = None
+    request: Request, caller: SignedIn, patient_key: str | None = None, limit: int = 100, cursor: _Cursor = None
 ) -> dict[str, Any]:
     """The newest first. ``cursor``: what the page before gave as ``next``.
 
@@ -49,7 +51,7 @@ async def listing(
 
 
 @router.get("/api/accesses/export")
-async def export(request: Request, caller: SignedIn, limit: int = 100, cursor: int | None = None) -> dict[str, Any]:
+async def export(request: Request, caller: SignedIn, limit: int = 100, cursor: _Cursor = None) -> dict[str, Any]:
     """What opens every commitment, for auditors: canonical bytes and salt, the newest first."""
     wiring = wiring_of(request)
     caller.must_hold(Role.AUDITOR)
@@ -87,11 +89,8 @@ async def proof(request: Request, caller: SignedIn, record_id: str) -> dict[str,
 
 
 async def _known(wiring: Wiring, caller: Caller, record_id: str) -> Access:
-    try:
-        identity = bytes.fromhex(record_id)
-    except ValueError:
-        raise ProblemError(problem("not-found")) from None
-    access = await wiring.accesses.find(AccessRecordId(identity)) if len(identity) == 16 else None
+    identity = identifier(record_id)
+    access = None if identity is None else await wiring.accesses.find(AccessRecordId(identity))
     if access is None or not _may_know(caller, access):
         raise ProblemError(problem("not-found"))
     return access

@@ -1,5 +1,6 @@
 """Hexadecimal at the edges: bytes inside, 0x text outside, one strict reading."""
 
+import re
 from typing import Annotated
 
 from eth_utils.address import to_checksum_address
@@ -7,6 +8,8 @@ from pydantic import Field
 
 from app.core.identifiers import Address
 
+# Spelled out, because bytes.fromhex passes over white space.
+_DATA = re.compile(r"0x[0-9a-fA-F]*")
 # Pydantic types for bodies: exactly one length each, 0x in front.
 AddressText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 WordText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
@@ -29,20 +32,22 @@ def checksum(address: Address) -> str:
 
 
 def word(text: str | None) -> bytes | None:
-    """32 bytes from a query parameter, or None where it is not exactly that."""
-    if text is None or len(text) != 66 or not text.startswith("0x"):
-        return None
-    try:
-        return bytes.fromhex(text[2:])
-    except ValueError:
-        return None
+    """32 bytes from a path or query, or None where it is not exactly that."""
+    return _exactly(text, 32)
 
 
 def address(text: str | None) -> Address | None:
     """20 bytes from a query parameter, or None where it is not exactly that."""
-    if text is None or len(text) != 42 or not text.startswith("0x"):
+    read = _exactly(text, 20)
+    return None if read is None else Address(read)
+
+
+def identifier(text: str) -> bytes | None:
+    """16 bytes without 0x in front, as random ids are written, or None where it is not exactly that."""
+    return _exactly("0x" + text, 16)
+
+
+def _exactly(text: str | None, size: int) -> bytes | None:
+    if text is None or not _DATA.fullmatch(text) or len(text) != 2 + 2 * size:
         return None
-    try:
-        return Address(bytes.fromhex(text[2:]))
-    except ValueError:
-        return None
+    return bytes.fromhex(text[2:])

@@ -1,7 +1,7 @@
 """What the JSON API needs from the rest, handed over by the composition root. No globals, no imports of settings."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -51,7 +51,7 @@ class Wiring:
 
     place: Place
     deployment: Deployment
-    site_key: bytes
+    site_key: bytes = field(repr=False)
     token_lifetime_s: int
     claim_lifetime_s: int
     relayer: Address
