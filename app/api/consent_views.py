@@ -12,8 +12,9 @@ from app.core.consent import Revoked
 from app.core.grants import Consent
 from app.core.identifiers import ConsentId, PatientKey, StudyKey
 from app.core.messages import ConsentOffer
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.terms import Action, Effect, Purpose, Role, Terms, Window
 from app.core.typed_data import Parsed, parse
+from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 from app.store.consents import Submitted
 from app.store.outbox import CallState
 
@@ -65,7 +66,7 @@ async def _view(
         "valid_from": terms.window.start,
         "valid_until": terms.window.end,
         "status": _status(wiring, caller, patient, identity, terms.window, message),
-        "words": None if message is None else json.loads(message.message.typed_data)["message"]["words"],
+        "words": _words(message) if _knows_studies(caller, patient) else None,
         "tx_hash": None if message is None or message.call.mined_tx is None else to_hex(message.call.mined_tx),
     }
 
@@ -116,24 +117,44 @@ def _terms(consent: Consent) -> Terms:
 
 
 def _submitted_terms(wiring: Wiring, message: Submitted | None) -> Terms | None:
-    if message is None:
-        return None
-    parsed = parse(json.loads(message.message.typed_data), wiring.domains)
+    document = _document(message)
+    parsed = None if document is None else parse(document, wiring.domains)
     if isinstance(parsed, Parsed) and isinstance(parsed.message, ConsentOffer):
         return parsed.message.terms
     return None
 
 
+def _words(message: Submitted | None) -> str | None:
+    document = _document(message)
+    return None if document is None else document["message"]["words"]
+
+
+def _document(message: Submitted | None) -> Any:  # noqa: ANN401 - the JSON that was signed
+    """What was signed, or None where it was not handed in here or its patient has been erased."""
+    return None if message is None or not message.message.typed_data else json.loads(message.message.typed_data)
+
+
 def _may_know(caller: Caller, patient: PatientKey, terms: Terms) -> bool:
-    if caller.acts_for(patient) or caller.holds(Role.AUDITOR):
+    """Those who act for the patient, auditors, and whom a permit names. A denial is nothing to whom it denies."""
+    if _knows_studies(caller, patient):
         return True
-    return person_of(terms.grantee) == caller.actor
+    return terms.effect is Effect.PERMIT and person_of(terms.grantee) == caller.actor
+
+
+def _knows_studies(caller: Caller, patient: PatientKey) -> bool:
+    """Who may read the words: they describe studies, whether or not the grantee can find those, now or ever."""
+    return caller.acts_for(patient) or caller.holds(Role.AUDITOR)
 
 
 async def _study_labels(wiring: Wiring, caller: Caller, patient: PatientKey) -> dict[StudyKey, str]:
-    """StudyInstanceUIDs behind the salted keys, for those who may know all of the patient's studies."""
-    known = caller.standing.head.patient(patient)
+    """StudyInstanceUIDs behind the salted keys, for those who act for the patient.
+
+    None while the archive does not answer: consents are listed, and taken back, all the same.
+    """
     enrolled = wiring.patients.by_key(patient)
-    if known is None or enrolled is None or known.capacity_of(caller.actor, caller.now) is Capacity.NONE:
+    if enrolled is None or not caller.acts_for(patient):
         return {}
-    return {study.key: study.uid for study in await studies_of(wiring, enrolled)}
+    try:
+        return {study.key: study.uid for study in await studies_of(wiring, enrolled)}
+    except (OriginUnavailableError, OriginInvalidError):
+        return {}

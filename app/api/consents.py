@@ -10,7 +10,7 @@ from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn
 from app.api.consent_views import consent_view, consents_of
 from app.api.hexadecimal import AddressText, WordText, from_hex, to_hex, word
-from app.api.signed import DEADLINE_S, SignedBody, issue, must_be_accepted, must_be_signed, open_message
+from app.api.signed import DEADLINE_S, SignedBody, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import key_of
 from app.core.basis import person
@@ -73,8 +73,9 @@ async def submit(
     well.
     """
     wiring = wiring_of(request)
-    offer, opened = await open_message(wiring, caller.standing, caller.now, signed.typed_data, ConsentOffer)
+    offer, words = read_message(wiring, caller.now, signed.typed_data, ConsentOffer)
     signer = _signer(caller, _known(caller, offer.terms.patient))
+    opened = await open_message(wiring, caller.standing, offer, words)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
     identity = _id(wiring, offer.terms)
@@ -136,13 +137,15 @@ async def revoke(
     """Take a consent back: from the moment the signature is good nobody is let in on it here, before any block holds
     it.
 
-    The chain is not asked first: this works while no node answers, and the message goes out when one does.
+    The chain is not asked first: this works while no node answers, for as long as the last standing counts (after that
+    nobody is let in on anything), and the message goes out when a node does.
     """
     wiring = wiring_of(request)
-    revocation, opened = await open_message(wiring, caller.standing, caller.now, signed.typed_data, Revocation)
+    revocation, words = read_message(wiring, caller.now, signed.typed_data, Revocation)
     if revocation.consent != _path_id(consent):
         raise ProblemError(problem("invalid-typed-data"))
     signer = _signer(caller, _known(caller, revocation.patient))
+    opened = await open_message(wiring, caller.standing, revocation, words)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
     call = wiring.contracts.consents.revoke_by_signature(

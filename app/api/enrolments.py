@@ -9,7 +9,7 @@ from pydantic import Field
 from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex, to_hex
-from app.api.signed import DEADLINE_S, issue, must_be_accepted, must_be_signed, open_message
+from app.api.signed import DEADLINE_S, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
 from app.core.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
 from app.core.consent import Patient
@@ -111,7 +111,8 @@ async def claim(
 ) -> dict[str, Any]:
     """Bind the patient key to the wallet: both the claim key and the wallet sign the same message."""
     wiring = wiring_of(request)
-    message, opened = await open_message(wiring, caller.standing, caller.now, signed.typed_data, Claim)
+    message, words = read_message(wiring, caller.now, signed.typed_data, Claim)
+    opened = await open_message(wiring, caller.standing, message, words)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, message.controller, signature)
     if (signed.code is None) == (signed.claim_signature is None):

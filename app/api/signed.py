@@ -49,11 +49,11 @@ async def issue(wiring: Wiring, standing: Standing, message: Message) -> dict[st
     return payload(message, words_for(message, await names_for(wiring, standing, message)), wiring.domains)
 
 
-async def open_message(
-    wiring: Wiring, standing: Standing, now: UnixTime, document: dict[str, Any], kind: type[MessageT]
-) -> tuple[MessageT, Opened]:
-    """The message in ``document``. Raises 422 ``invalid-typed-data`` unless it is of that kind, in time and says what
-    it means.
+def read_message(wiring: Wiring, now: UnixTime, document: dict[str, Any], kind: type[MessageT]) -> tuple[MessageT, str]:
+    """The message in ``document``, and the words it came with, which ``open_message`` holds to it.
+
+    Raises 422 ``invalid-typed-data`` unless it is of that kind and in time. Nothing but the document is looked at: who
+    may hand the message in is to be settled before its words are made again from what we know.
     """
     parsed = parse(document, wiring.domains)
     if isinstance(parsed, Refusal) or not isinstance(parsed.message, kind):
@@ -61,9 +61,18 @@ async def open_message(
     message = parsed.message
     if not now <= message.deadline <= now + 2 * DEADLINE_S:
         raise ProblemError(problem("invalid-typed-data"))
-    if parsed.words != words_for(message, await names_for(wiring, standing, message)):
+    return message, parsed.words
+
+
+async def open_message(wiring: Wiring, standing: Standing, message: Message, words: str) -> Opened:
+    """Holds the words to the message. Raises 422 ``invalid-typed-data`` unless they say what it means.
+
+    The words hold names and what the archive says of studies, so whether some words are right is an answer that only
+    those who may know them get.
+    """
+    if words != words_for(message, await names_for(wiring, standing, message)):
         raise ProblemError(problem("invalid-typed-data"))
-    return message, Opened(message, parsed.words, digest(message, parsed.words, wiring.domains))
+    return Opened(message, words, digest(message, words, wiring.domains))
 
 
 async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.body import Strict, body_of, documented
 from app.api.caller import known_standing, session_of
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex
-from app.api.siwe_message import compose, read
+from app.api.siwe_message import MAX_AGE_S, compose, read
 from app.api.wiring import wiring_of
 from app.chain.rpc import RpcError
 from app.chain.wallets import stands_behind
@@ -69,7 +69,8 @@ async def verify(
         raise ProblemError(problem("bad-signature"))
     standing, at = known_standing(wiring)
     purpose = _purpose(signed.purpose, standing, claimed.address, at)
-    if not isinstance(await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now), Taken):
+    taken = await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now)
+    if not isinstance(taken, Taken) or taken.issued_at < now - MAX_AGE_S:
         raise ProblemError(problem("siwe-expired"))
     expires_at = UnixTime(now + wiring.token_lifetime_s)
     token, _session = await wiring.sessions.create(claimed.address, purpose, expires_at)

@@ -1,0 +1,113 @@
+"""The API in this process: a real store, a state folded from events, and neither node nor archive."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+
+from app.api.application import create_application
+from app.api.siwe_message import Place
+from app.api.wiring import Wiring
+from app.chain.deployment import Contract, Deployment
+from app.core.basis import role_id
+from app.core.consent import GENESIS, State
+from app.core.events import Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.fold import fold_all
+from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
+from app.core.mirror import Standing
+from app.core.terms import Purpose, Role, Window
+from app.pacs.origin import OriginUnavailableError
+from app.store.access_requests import AccessRequests
+from app.store.consents import Consents
+from app.store.directory import Directory
+from app.store.engine import Database
+from app.store.patients import Patients
+from app.store.sessions import Sessions
+from app.store.siwe_nonces import SiweNonces
+
+NOW = UnixTime(1_790_000_000)
+CHAIN_ID = 31337
+SITE_KEY = bytes(32)
+PATIENT, PHYSICIAN, AUDITOR, STRANGER = (Address(bytes([n]) * 20) for n in (1, 2, 3, 4))
+PATIENT_KEY = PatientKey(bytes([7]) * 32)
+DEPLOYMENT = Deployment(
+    CHAIN_ID,
+    BlockRef(0, BlockHash(bytes(32))),
+    {
+        name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32))
+        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "ConsentRegistry", "AccessLog"))
+    },
+)
+_ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))
+BEFORE: tuple[Event, ...] = (
+    RoleSet(role_id(Role.PHYSICIAN), PHYSICIAN, _ALWAYS),
+    RoleSet(role_id(Role.AUDITOR), AUDITOR, _ALWAYS),
+    PatientEnrolled(PATIENT_KEY, Address(bytes([9]) * 20), _ALWAYS.end),
+    PatientClaimed(PATIENT_KEY, PATIENT, Signer(PATIENT)),
+)
+
+
+@dataclass(slots=True)
+class SilentOrigin:
+    """An archive that does not answer, and remembers that it was asked."""
+
+    asked: int = 0
+
+    async def search(self, _search: object) -> list[Any]:
+        self.asked += 1
+        raise OriginUnavailableError("silent")
+
+
+@dataclass(slots=True)
+class InProcess:
+    """``state`` is what the chain says, final and at the head."""
+
+    database: Database
+    origin: SilentOrigin = field(default_factory=SilentOrigin)
+    state: State = field(default_factory=lambda: fold_all(GENESIS, BEFORE))
+    now: UnixTime = NOW
+    wiring: Wiring = field(init=False)
+
+    def __post_init__(self) -> None:
+        patients = Patients(self.database)
+        self.wiring = cast(
+            "Wiring",
+            _Parts(
+                place=Place("http://localhost:8080", CHAIN_ID),
+                deployment=DEPLOYMENT,
+                domains=Wiring.domains.fget(SimpleNamespace(place=Place("", CHAIN_ID), deployment=DEPLOYMENT)),  # type: ignore[attr-defined]
+                site_key=SITE_KEY,
+                token_lifetime_s=600,
+                standing=lambda: Standing(self.state, self.state, BlockRef(9, BlockHash(bytes(32))), self.now),
+                clock=lambda: self.now,
+                random_bytes=bytes,
+                nodes=None,
+                origin=self.origin,
+                sessions=Sessions(self.database, clock=lambda: self.now),
+                siwe_nonces=SiweNonces(self.database),
+                patients=patients,
+                consents=Consents(self.database),
+                access_requests=AccessRequests(self.database),
+                directory=Directory(self.database),
+            ),
+        )
+
+    async def enrolled(self) -> None:
+        await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))
+
+    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> httpx.Response:
+        """One request of that actor, signed in for it."""
+        headers = {}
+        if who is not None:
+            token, _ = await self.wiring.sessions.create(who, Purpose.TREAT, UnixTime(self.now + 600))
+            headers["Authorization"] = f"Bearer {token}"
+        transport = httpx.ASGITransport(create_application(self.wiring))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+            if body is None:
+                return await client.request(method, path, headers=headers)
+            return await client.request(method, path, headers=headers, json=body)
+
+
+class _Parts(SimpleNamespace):
+    """What of a Wiring a test provides; asking for anything else fails."""

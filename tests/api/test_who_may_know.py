@@ -1,0 +1,172 @@
+"""What the API tells whom about consents, studies and requests; and that it tells nobody who only asks well."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_defunct
+
+from app.api.hexadecimal import to_hex
+from app.api.siwe_message import MAX_AGE_S, compose
+from app.core.basis import person
+from app.core.consent_id import consent_id
+from app.core.events import ConsentGranted
+from app.core.fold import fold
+from app.core.identifiers import Address, ConsentId, StudyKey, UnixTime
+from app.core.messages import ConsentOffer
+from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
+from app.core.typed_data import payload
+from app.core.words import Names, words_for
+from app.store.consents import GRANT, SignedMessage
+from app.store.outbox import NewCall
+from tests.api.in_process import (
+    AUDITOR,
+    CHAIN_ID,
+    DEPLOYMENT,
+    NOW,
+    PATIENT,
+    PATIENT_KEY,
+    PHYSICIAN,
+    STRANGER,
+    InProcess,
+)
+
+_STUDY = StudyKey(bytes([5]) * 32)
+_LABEL = "Oncology follow-up of 2026-03-14"
+_TERMS = Terms(
+    patient=PATIENT_KEY,
+    grantee=person(PHYSICIAN),
+    effect=Effect.PERMIT,
+    actions=Action.VIEW,
+    purposes=1 << Purpose.TREAT,
+    window=Window(NOW, UnixTime(NOW + 600)),
+    studies=(_STUDY,),
+    epoch=0,
+    consent_nonce=bytes(32),
+)
+_DENIAL = replace(_TERMS, effect=Effect.DENY)
+
+
+def _document(api: InProcess, terms: Terms = _TERMS, label: str = _LABEL) -> dict[str, Any]:
+    offer = ConsentOffer(terms, UnixTime(NOW + 60))
+    return payload(offer, words_for(offer, Names(studies={_STUDY: label})), api.wiring.domains)
+
+
+async def _granted(api: InProcess, terms: Terms) -> ConsentId:
+    """Handed in here, and on the chain."""
+    identity = consent_id(terms, CHAIN_ID, DEPLOYMENT.address("ConsentRegistry"))
+    message = SignedMessage(identity, PATIENT_KEY, json.dumps(_document(api, terms)), PATIENT, b"\x01")  # type: ignore[arg-type]
+    await api.wiring.consents.submit_grant(message, NewCall(STRANGER, GRANT, identity, STRANGER, b""))
+    api.state = fold(api.state, ConsentGranted(identity, terms, PATIENT, Capacity.CONTROLLER))
+    return identity
+
+
+@pytest.mark.parametrize("label", [_LABEL, "something else"])
+async def test_nobody_can_try_words_on_another_patients_studies(api: InProcess, label: str) -> None:
+    await api.enrolled()
+    body = {"typed_data": _document(api, label=label), "signature": "0x" + "11" * 65}
+    answer = await api.call(STRANGER, "POST", "/api/consents", body)
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:consentry:problem:forbidden")
+    assert api.origin.asked == 0, "the archive is not asked on a stranger's behalf"
+
+
+async def test_a_grantee_reads_no_words(api: InProcess) -> None:
+    identity = await _granted(api, _TERMS)
+    for who, reads in ((PHYSICIAN, False), (PATIENT, True), (AUDITOR, True)):
+        answer = await api.call(who, "GET", f"/api/consents?patient_key={to_hex(PATIENT_KEY)}")
+        (view,) = answer.json()["consents"]
+        assert view["consent_id"] == to_hex(identity)
+        assert (view["words"] is not None) == reads
+        assert (_LABEL in answer.text) == reads
+
+
+async def test_a_denial_is_nothing_to_whom_it_denies(api: InProcess) -> None:
+    identity = await _granted(api, _DENIAL)
+    for who, seen in ((PHYSICIAN, 0), (PATIENT, 1), (AUDITOR, 1)):
+        answer = await api.call(who, "GET", f"/api/consents?patient_key={to_hex(PATIENT_KEY)}")
+        assert len(answer.json()["consents"]) == seen
+    assert (await api.call(PHYSICIAN, "GET", "/api/consents")).json() == {"consents": []}
+    one = await api.call(PHYSICIAN, "GET", f"/api/consents/{to_hex(identity)}")
+    assert (one.status_code, one.json()["type"]) == (404, "urn:consentry:problem:not-found")
+
+
+async def test_consents_are_listed_while_the_archive_is_silent(api: InProcess) -> None:
+    await api.enrolled()
+    await _granted(api, _TERMS)
+    (view,) = (await api.call(PATIENT, "GET", "/api/consents")).json()["consents"]
+    assert api.origin.asked == 1
+    assert view["scope"] == {"studies": [to_hex(_STUDY)]}
+
+
+async def test_what_an_erased_patient_was_asked_and_signed_is_gone_and_answers(api: InProcess) -> None:
+    await api.enrolled()
+    await _granted(api, _TERMS)
+    asked = await api.call(
+        PHYSICIAN, "POST", "/api/access-requests", {"patient_id": "P-1", "issuer": "S", "reason": "r"}
+    )
+    assert asked.status_code == 202
+    assert await api.wiring.patients.erase(PATIENT_KEY)
+    requests = await api.call(PHYSICIAN, "GET", "/api/access-requests")
+    assert requests.status_code == 200
+    (request,) = requests.json()["requests"]
+    assert (request["actions"], request["purposes"], request["days"], request["reason"]) == ([], [], None, "")
+    for who in (PHYSICIAN, PATIENT, AUDITOR):
+        answer = await api.call(who, "GET", f"/api/consents?patient_key={to_hex(PATIENT_KEY)}")
+        assert answer.status_code == 200
+        assert [view["words"] for view in answer.json()["consents"]] == [None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reason": "a\u0000b"},
+        {"reason": "a\u202eb"},
+        {"reason": "a\u0085b"},
+        {"actions": []},
+        {"actions": ["view"] * 5},
+    ],
+)
+async def test_requests_that_a_patient_could_not_read_are_refused(api: InProcess, change: dict[str, Any]) -> None:
+    body = {"patient_id": "P-1", "reason": "Second opinion,\nplease"}
+    assert (await api.call(PHYSICIAN, "POST", "/api/access-requests", body)).status_code == 202
+    answer = await api.call(PHYSICIAN, "POST", "/api/access-requests", body | change)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:consentry:problem:invalid-request")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/explain?actor=0x" + "ab" * 19 + "%20%20",
+        "/api/consents?patient_key=0x" + "ab" * 31 + "%20%20",
+        "/api/accesses?patient_key=0x" + "ab" * 31 + "%20%20",
+        "/api/accesses?cursor=99999999999999999999",
+        "/api/accesses?cursor=-1",
+        "/api/accesses/export?cursor=99999999999999999999",
+    ],
+)
+async def test_numbers_and_hex_that_are_none(api: InProcess, path: str) -> None:
+    answer = await api.call(AUDITOR, "GET", path)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:consentry:problem:invalid-parameter")
+
+
+async def test_an_id_has_one_spelling(api: InProcess) -> None:
+    asked = (await api.call(PHYSICIAN, "POST", "/api/access-requests", {"patient_id": "P-1", "reason": "r"})).json()
+    found = await api.call(PHYSICIAN, "GET", f"/api/access-requests/{asked['id']}")
+    assert found.status_code == 200
+    spaced = await api.call(PHYSICIAN, "GET", f"/api/access-requests/{asked['id'][:2]}%20{asked['id'][2:]}")
+    assert spaced.status_code == 404
+
+
+async def test_a_nonce_that_waited_is_worth_nothing(api: InProcess) -> None:
+
+    account = Account.create()
+    address = Address(bytes.fromhex(account.address[2:]))
+    for waited_s, status in ((MAX_AGE_S, 200), (MAX_AGE_S + 1, 401)):
+        nonce = (await api.call(None, "POST", "/auth/siwe/nonce", {"address": account.address})).json()["nonce"]
+        api.now = UnixTime(api.now + waited_s)
+        message = compose(api.wiring.place, address, nonce, api.now)
+        signature = account.sign_message(encode_defunct(text=message)).signature.hex()
+        answer = await api.call(None, "POST", "/auth/siwe/verify", {"message": message, "signature": "0x" + signature})
+        assert answer.status_code == status
