@@ -201,7 +201,7 @@ def _claim_address(code: str) -> Address:
 
 def _claimable(standing: Standing, address: Address, now: UnixTime) -> Patient:
     """The unclaimed patient whose claim key this is; 404 otherwise."""
-    for patient in standing.head.patients.values():
-        if patient.claim_key == address and now < patient.claim_until:
-            return patient
-    raise ProblemError(problem("not-found"))
+    patient = standing.head.claimable_with(address, now)
+    if patient is None:
+        raise ProblemError(problem("not-found"))
+    return patient

@@ -118,7 +118,7 @@ class State:
     """What the events so far amount to.
 
     ``named`` finds the patients with a live consent for a grantee, ``acting`` those that an actor controls or is
-    guardian of (a few each, so a tuple does).
+    guardian of, ``claiming`` the unclaimed ones of a claim key (a few each, so a tuple does).
     """
 
     patients: Map[PatientKey, Patient]
@@ -127,6 +127,7 @@ class State:
     # The inner value repeats the grantee: one bytes object that all patients' entries for it share.
     named: Map[Grantee, Map[PatientKey, Grantee]]
     acting: Map[Address, tuple[PatientKey, ...]]
+    claiming: Map[Address, tuple[PatientKey, ...]]
 
     def patient(self, key: PatientKey) -> Patient | None:
         return self.patients.get(key)
@@ -136,6 +137,11 @@ class State:
         of.
         """
         return frozenset(self.named.get(person(actor), _NO_PATIENTS)).union(self.acting.get(actor, ()))
+
+    def claimable_with(self, claim_key: Address, now: UnixTime) -> Patient | None:
+        """The patient that is enrolled with this claim key and can still be claimed at ``now``."""
+        waiting = (self.patients[key] for key in self.claiming.get(claim_key, ()))
+        return next((patient for patient in waiting if now < patient.claim_until), None)
 
     def patients_controlled_by(self, actor: Address) -> frozenset[PatientKey]:
         """Patients whose controller the actor is."""
@@ -154,4 +160,4 @@ class State:
 _NO_PATIENTS: Map[PatientKey, Grantee] = Map()
 
 # Before the first event.
-GENESIS = State(patients=Map(), roles=Map(), directory=Map(), named=Map(), acting=Map())
+GENESIS = State(patients=Map(), roles=Map(), directory=Map(), named=Map(), acting=Map(), claiming=Map())

@@ -20,6 +20,7 @@ def digest(state: State) -> bytes:
     _section(whole, state.directory.items())
     _section(whole, ((grantee, _parts(*sorted(keys))) for grantee, keys in state.named.items()))
     _section(whole, ((actor, _parts(*sorted(keys))) for actor, keys in state.acting.items()))
+    _section(whole, ((claim_key, _parts(*sorted(keys))) for claim_key, keys in state.claiming.items()))
     return whole.digest()
 
 

@@ -124,7 +124,9 @@ def _enrolled(state: State, event: PatientEnrolled) -> State:
         raise ContradictionError(event, "the patient is claimed")
     else:
         after = replace(before, claim_key=event.claim_key, claim_until=event.claim_until)
-    return _with_patient(state, after)
+        state = _without_claim(state, before)
+    waiting = (*state.claiming.get(event.claim_key, ()), event.patient)
+    return _with_patient(replace(state, claiming=state.claiming.set(event.claim_key, waiting)), after)
 
 
 def _claimed(state: State, event: PatientClaimed) -> State:
@@ -135,7 +137,15 @@ def _claimed(state: State, event: PatientClaimed) -> State:
         raise ContradictionError(event, "the patient is claimed")
     actor = _same_actor(event, event.controller, event.actor)
     after = replace(before, claim_key=None, claim_until=UnixTime(0), controller=event.controller, actor=actor)
-    return _with_patient(state, after, actor)
+    return _with_patient(_without_claim(state, before), after, actor)
+
+
+def _without_claim(state: State, patient: Patient) -> State:
+    """The state in which the patient no longer waits for its claim key."""
+    claim_key = patient.claim_key or NOBODY
+    others = tuple(key for key in state.claiming.get(claim_key, ()) if key != patient.key)
+    claiming = state.claiming.set(claim_key, others) if others else _dropped(state.claiming, claim_key)
+    return replace(state, claiming=claiming)
 
 
 def _move(state: State, event: MoveStarted | MoveVetoed) -> State:
@@ -202,7 +212,7 @@ def _granted(state: State, event: ConsentGranted) -> State:
     if before.key not in named:
         names = names.set(grantee, named.set(before.key, grantee))
     patients = state.patients.set(before.key, _with_grant(before, consent, live))
-    return State(patients, state.roles, state.directory, names, state.acting)
+    return State(patients, state.roles, state.directory, names, state.acting, state.claiming)
 
 
 def _with_grant(before: Patient, consent: Consent, live: Map[Grantee, bytes]) -> Patient:

@@ -183,6 +183,27 @@ def test_a_patient_from_enrolment_to_a_new_controller() -> None:
     assert moved.patients_controlled_by(Address(ANNA)) == {PATIENT}
 
 
+def test_a_claim_key_finds_who_waits_for_it() -> None:
+    before, ben, anna = UnixTime(TIME - 1), Address(BEN), Address(ANNA)
+    state = fold_all(GENESIS, ENROLLED)
+    first = state.claimable_with(ben, before)
+    assert first is not None
+    assert first.key == PATIENT
+    assert state.claimable_with(ben, TIME) is None
+    assert state.claimable_with(anna, before) is None
+    # A registrar may use a claim key twice, and replace it.
+    state = fold(state, PatientEnrolled(OTHER, ben, TIME))
+    state = fold(state, PatientEnrolled(PATIENT, anna, TIME))
+    found = state.claimable_with(anna, before), state.claimable_with(ben, before)
+    assert [None if one is None else one.key for one in found] == [PATIENT, OTHER]
+    state = fold(state, PatientClaimed(PATIENT, anna, ANNA))
+    assert state.claimable_with(anna, before) is None
+    assert dict(state.claiming) == {ben: (OTHER,)}
+    again = fold_all(GENESIS, (PatientEnrolled(PATIENT, ben, TIME), PatientEnrolled(OTHER, ben, TIME)))
+    again = fold(again, PatientClaimed(PATIENT, anna, ANNA))
+    assert dict(again.claiming) == {ben: (OTHER,)}
+
+
 def test_guardians_come_and_go() -> None:
     state = fold_all(GENESIS, GUARDED)
     assert state.patients[PATIENT].guardian == Guardian(BEN, Address(BEN), TIME)
