@@ -317,8 +317,7 @@ class Contracts:
         try:
             return await node.call(method, transaction, block)
         except NodeRefusedError as refused:
-            # Code 3 is geth's and anvil's; others tell a revert by its data or its text.
-            if refused.code != 3 and refused.data is None and "revert" not in refused.reason.lower():
+            if not refused.reverted:
                 raise
             raise RevertError(refused, *self.reverts.read(refused.data or b"")) from None
 

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from app.chain import deployment as file
 from app.chain.abi_codec import constructor
@@ -21,18 +20,13 @@ from app.chain.deployment import Contract, Deployment, DeploymentError
 from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import block_hash, fields, quantity, to_data, to_quantity
 from app.chain.rpc import Node
-from app.chain.sender import (
-    Signer,
-)
+from app.chain.sender import Signer
 from app.core.basis import role_id
 from app.core.identifiers import Address, BlockHash, BlockRef
 from app.core.keccak import keccak256
 from app.core.terms import Role, Window
 
 log = logging.getLogger(__name__)
-
-_POLL_S: Final = 0.05
-_MINED_WITHIN_S: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)

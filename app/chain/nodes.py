@@ -17,6 +17,8 @@ from app.core.identifiers import Address
 T = TypeVar("T")
 
 LATEST = "latest"
+# How the EVM ends a call other than by a revert, in the nodes' words.
+_CODE_FAILS = ("out of gas", "outofgas", "opcode", "invalid jump", "stack", "static")
 # Once a quorum has answered, the others have this long to contradict it: a hanging node must not slow every question.
 _GRACE_S = 0.3
 
@@ -144,14 +146,18 @@ class Nodes:
         return await self.agreed(ask) or b""
 
     async def static_call(self, to: Address, data_: bytes, gas: int) -> bytes:
-        """What the contract at ``to`` answers at the head, agreed; b"" where the call reverts. Raises RpcError."""
+        """What the contract at ``to`` answers at the head, agreed; b"" where its code fails. Raises RpcError, also when
+        the nodes refuse for a reason of their own.
+        """
         call = {"to": to_data(to), "data": to_data(data_), "gas": to_quantity(gas)}
 
         async def ask(node: Node) -> bytes:
             try:
                 return data(await node.call("eth_call", call, LATEST), "the call's answer")
-            except NodeRefusedError:
-                return b""
+            except NodeRefusedError as refused:
+                if refused.reverted or any(words in refused.reason.lower() for words in _CODE_FAILS):
+                    return b""
+                raise
 
         return await self.agreed(ask) or b""
 

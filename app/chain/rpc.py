@@ -45,6 +45,13 @@ class NodeRefusedError(RpcError):
         self.reason = reason[:_REASON_CHARACTERS]
         self.data = data
 
+    @property
+    def reverted(self) -> bool:
+        """True when the contract refused, and not the node. Code 3 is geth's and anvil's; others tell a revert by its
+        data or its text.
+        """
+        return self.code == 3 or self.data is not None or "revert" in self.reason.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
