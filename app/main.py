@@ -42,6 +42,7 @@ from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.http_client import HttpLimits, HttpOrigin, basic_authorization
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.pacs.remote import RemoteOrigin
+from app.portal.pages import pages
 from app.settings import Settings, SettingsError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
@@ -127,7 +128,9 @@ async def running(
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
         api = _api(ground, follower, submitter, journal, patients, consents, sessions)
-        application = _application(settings, Dicomweb(_data_path(ground, follower, api)), create_application(api))
+        rest = create_application(api)
+        rest.include_router(pages(settings.origin_url))
+        application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(consents, follower.standing, _SETTLE_S))
         if isinstance(origin, ArchiveOrigin):
