@@ -79,7 +79,7 @@ async def test_concurrent_callers_share_commits(database: Database, rng: random.
 
     async with running(database, on_commit=count) as journal:
         await asyncio.gather(*(journal.append([random_entry(rng)]) for _ in range(200)))
-    assert 1 <= commits <= 10
+    assert 1 <= commits <= 50, "200 callers at once: a commit is shared by many, however slow the machine"
 
 
 async def test_a_caller_that_leaves_does_not_take_its_record_back(database: Database, rng: random.Random) -> None:
