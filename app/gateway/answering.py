@@ -55,7 +55,7 @@ class Answer:
         if length is not None:
             sent.append((b"content-length", b"%d" % length))
         if self.recorded and status < 300:
-            sent.append((b"access-record-id", ", ".join([record_id.hex() for record_id in self.recorded]).encode()))
+            sent.append((b"access-record-id", ",".join([record_id.hex() for record_id in self.recorded]).encode()))
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
 

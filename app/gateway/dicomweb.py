@@ -74,7 +74,7 @@ class Dicomweb:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         raw_path: bytes = scope["raw_path"]
         session = None if method == "OPTIONS" else await self._session(headers)
-        asked = parse(method, raw_path[len(MOUNT) :], scope["query_string"])
+        asked = parse(method, raw_path[len(MOUNT) :], scope["query_string"], self._wiring.limits.page_rows)
         if isinstance(asked, Problem):
             raise ProblemError(asked)
         if session is None:

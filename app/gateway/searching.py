@@ -194,7 +194,7 @@ def _whole(search: Search) -> Search:
 def _warnings(search: Search, remaining: int) -> list[str]:
     """PS3.18 §8.3.4.2, §8.3.4.4: what was not done as asked, and how much more there is."""
     told = []
-    if remaining:
+    if remaining or search.limit_capped:
         told.append(f'299 consentry "There are {remaining} additional results that can be requested"')
     told.extend(
         f'299 consentry "The {name} parameter is not supported. Only literal matching has been performed."'

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from app.core.dicomweb import Level, Retrieve, Search
-from app.gateway.ports import Alarm
+from app.gateway.ports import Alarm, GatewayLimits
 from app.pacs.origin import DicomJson, OriginAnswer
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.memory_origin import BOUNDARY, Body, MemoryOrigin, Stored, multipart
@@ -162,3 +162,26 @@ async def test_rows_of_another_study_do_not_count(world: World, origin: MemoryOr
     reply = await world.ask(f"/studies/{A1}/instances", await world.token())
     assert {row["0020000D"]["Value"][0] for row in reply.json()} == {A1}
     assert B1.encode() not in reply.body.replace(str(A1).encode(), b"")
+
+
+async def test_metadata_of_another_patient_under_the_same_uids(world: World, origin: MemoryOrigin) -> None:
+    other = MemoryOrigin([FOREIGN["another issuer's patient"]])
+    origin.answer_with = lambda asked, answer: other._answer(asked, "")
+    reply = await world.ask(INSTANCE + "/metadata", await world.token())
+    assert (reply.status, reply.problem) == (502, "upstream-invalid")
+    assert Alarm.WRONG_PATIENT in world.alarms
+    assert b"foreign" not in reply.body
+
+
+async def test_metadata_of_nothing_is_not_found(world: World, origin: MemoryOrigin) -> None:
+    for body in (b"[]", b""):
+        origin.answer_with = lambda asked, answer, body=body: origin.whole("application/dicom+json", body)
+        reply = await world.ask(INSTANCE + "/metadata", await world.token())
+        assert (reply.status, reply.problem) == (404, "not-found")
+
+
+async def test_metadata_past_the_bound_is_no_answer(make_world: MakeWorld) -> None:
+    world = await make_world(archive(), GatewayLimits(metadata_bytes=500, denial_step_s=0))
+    world.grant(await world.enrol(ANNA))
+    reply = await world.ask(INSTANCE + "/metadata", await world.token())
+    assert (reply.status, reply.problem) == (502, "upstream-invalid")

@@ -121,6 +121,16 @@ async def test_a_page_is_never_larger_than_the_bound(make_world: MakeWorld) -> N
     assert "There are 2 additional" in str(reply.header("warning"))
 
 
+async def test_a_large_limit_is_capped_and_said(make_world: MakeWorld) -> None:
+    world = await make_world(archive(), GatewayLimits(page_rows=3, denial_step_s=0))
+    world.grant(await world.enrol(ANNA))
+    token = await world.token()
+    reply = await world.ask("/studies?limit=1000000", token)
+    assert studies(reply) == [A1, A2]
+    assert reply.header("warning") == '299 consentry "There are 0 additional results that can be requested"'
+    assert (await world.ask("/studies?limit=3", token)).header("warning") is None
+
+
 async def test_what_is_not_supported_is_said(world: World) -> None:
     reply = await world.ask("/studies?fuzzymatching=true", await world.token())
     assert "fuzzymatching" in str(reply.header("warning"))

@@ -83,7 +83,7 @@ class Reply:
     @property
     def record_ids(self) -> list[str]:
         listed = self.header("access-record-id")
-        return listed.split(", ") if listed else []
+        return listed.split(",") if listed else []
 
 
 @dataclass
