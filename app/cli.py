@@ -7,10 +7,10 @@ def main() -> None:
     """Entry point of ``consentry``."""
     # Imported here and not above: the archive's worker processes import this module again, and need none of it.
     from app.commands.output import CommandError, say  # noqa: PLC0415
-    from app.commands.root import cli  # noqa: PLC0415
+    from app.commands.root import command_line  # noqa: PLC0415
 
     try:
-        cli()
+        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except CommandError as error:
         say(f"consentry: {error}")
         sys.exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from app.commands.root import cli
+from app.commands.root import command_line
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "COMMANDS.md"
 # Said once on top instead of with every command.
@@ -48,7 +48,7 @@ def section(name: str, command: Any) -> str:  # noqa: ANN401  the same
 
 def page() -> str:
     """The whole page."""
-    return TOP + "".join(section(name, command) for name, command in commands(get_command(cli)))
+    return TOP + "".join(section(name, command) for name, command in commands(get_command(command_line())))
 
 
 def main() -> int:

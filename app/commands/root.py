@@ -1,26 +1,41 @@
-"""All commands under one name."""
+"""All commands under one name. Only what the named command needs is imported: a token takes a wallet, no archive."""
+
+from importlib import import_module
 
 import typer
 
-from app.commands import audit, chain, consent, people, running
+# Name → where it is defined, and whether it is a group of commands.
+COMMANDS: dict[str, tuple[str, str, bool]] = {
+    "up": ("running", "up", False),
+    "serve": ("running", "serve", False),
+    "demo": ("running", "demo", False),
+    "doctor": ("running", "doctor", False),
+    "deploy": ("chain", "deploy", False),
+    "token": ("people", "token", False),
+    "patient": ("people", "patient", True),
+    "request": ("people", "request", True),
+    "role": ("chain", "role", True),
+    "db": ("chain", "database", True),
+    "consent": ("consent", "consent", True),
+    "access": ("audit", "access", True),
+    "audit": ("audit", "audit", True),
+}
 
-cli = typer.Typer(
-    name="consentry",
-    help="A DICOMweb gateway that asks the chain before it lets anyone see an image.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-cli.command("up")(running.up)
-cli.command("serve")(running.serve)
-cli.command("demo")(running.demo)
-cli.command("doctor")(running.doctor)
-cli.command("deploy")(chain.deploy)
-cli.command("token")(people.token)
-cli.add_typer(people.patient, name="patient")
-cli.add_typer(people.request, name="request")
-cli.add_typer(chain.role, name="role")
-cli.add_typer(chain.database, name="db")
-cli.add_typer(consent.consent, name="consent")
-cli.add_typer(audit.access, name="access")
-cli.add_typer(audit.audit, name="audit")
+
+def command_line(named: str | None = None) -> typer.Typer:
+    """The command line with the command ``named``, or with all of them when that is none of ours."""
+    cli = typer.Typer(name="consentry", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    cli.callback()(_consentry)
+    for name, (module, attribute, is_group) in COMMANDS.items():
+        if named in COMMANDS and name != named:
+            continue
+        found = getattr(import_module(f"app.commands.{module}"), attribute)
+        if is_group:
+            cli.add_typer(found, name=name)
+        else:
+            cli.command(name)(found)
+    return cli
+
+
+def _consentry() -> None:
+    """A DICOMweb gateway that asks the chain before it lets anyone see an image."""

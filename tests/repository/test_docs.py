@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from app.commands.root import cli
+from app.commands.root import command_line
 from tests.support.needs import PROJECT
 from tools.command_page import PAGE, commands, page
 
@@ -37,7 +37,7 @@ def test_a_make_target_that_is_named_exists(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_a_command_that_is_named_exists(document):
-    known = {name for name, _ in commands(get_command(cli))}
+    known = {name for name, _ in commands(get_command(command_line()))}
     groups = {name.split()[0] for name in known}
     for mention in CONSENTRY.findall(document.read_text()):
         words = mention.split()
@@ -51,5 +51,7 @@ def test_the_page_of_commands_is_the_one_that_make_docs_writes():
 
 
 def test_the_page_of_commands_explains_each():
-    silent = [name for name, command in commands(get_command(cli)) if len(command.help or "") < len("Do it well.")]
+    silent = [
+        name for name, command in commands(get_command(command_line())) if len(command.help or "") < len("Do it well.")
+    ]
     assert silent == []
