@@ -115,7 +115,7 @@ async def decide(
 def _patient(wiring: Wiring, asked: AccessAsked) -> PatientKey:
     if asked.patient_key is not None:
         return PatientKey(from_hex(asked.patient_key))
-    enrolled = wiring.patients.by_subject(Subject(asked.patient_id or "", asked.issuer))
+    enrolled = wiring.patients.by_subject(Subject.typed(asked.patient_id or "", asked.issuer))
     return PatientKey(wiring.random_bytes(32)) if enrolled is None else enrolled.key
 
 
@@ -133,7 +133,7 @@ async def _view(wiring: Wiring, caller: Caller, asked: AskedAccess) -> dict[str,
         "id": asked.request_id.hex(),
         "status": asked.state.value,
         "requester": checksum(asked.requester),
-        "requester_name": await person_name(wiring, person(asked.requester)),
+        "requester_name": await person_name(wiring, caller.standing, person(asked.requester)),
         # The asker is not told the key of somebody they named by PatientID.
         "patient_key": to_hex(asked.patient) if mine else None,
         "reason": asked.message,

@@ -10,6 +10,7 @@ from app.api.wiring import Wiring, wiring_of
 from app.api.wording import person_name
 from app.core.basis import GUARDIAN, SELF, person
 from app.core.identifiers import AccessRecordId, PatientKey
+from app.core.mirror import Standing
 from app.core.problem import ProblemError, problem
 from app.core.terms import Role
 from app.store.accesses import LARGEST_PAGE, Access
@@ -47,7 +48,7 @@ async def listing(
         page = await wiring.accesses.of_patients(own, limit, cursor)
     else:
         page = await wiring.accesses.by_actor(caller.actor, limit, cursor)
-    return {"accesses": [await _view(wiring, access) for access in page.accesses], "next": page.cursor}
+    return {"accesses": [await _view(wiring, caller.standing, access) for access in page.accesses], "next": page.cursor}
 
 
 @router.get("/api/accesses/export")
@@ -100,13 +101,13 @@ def _may_know(caller: Caller, access: Access) -> bool:
     return access.actor == caller.actor or caller.acts_for(access.patient) or caller.holds(Role.AUDITOR)
 
 
-async def _view(wiring: Wiring, access: Access) -> dict[str, Any]:
+async def _view(wiring: Wiring, standing: Standing, access: Access) -> dict[str, Any]:
     outcome, on_chain = access.outcome, access.on_chain
     return {
         "id": access.record_id.hex(),
         "at": access.at,
         "actor": checksum(access.actor),
-        "actor_name": await person_name(wiring, person(access.actor)),
+        "actor_name": await person_name(wiring, standing, person(access.actor)),
         "patient_key": to_hex(access.patient),
         "study": access.study,
         "action": (access.action.name or "").lower(),

@@ -1,5 +1,6 @@
 """The FastAPI application: sign-in and the JSON API. Every error leaves it as a problem of ``app.core.problem``."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ def create_application(wiring: Wiring) -> FastAPI:
         redirect_slashes=False,
     )
     application.state.wiring = wiring
+    application.state.reading_turn = asyncio.Semaphore(1)
     for module in _MODULES:
         application.include_router(module.router)
     application.add_exception_handler(ProblemError, _problem)

@@ -58,7 +58,7 @@ async def _view(
         "consent_id": to_hex(identity),
         "patient_key": to_hex(patient),
         "grantee": to_hex(terms.grantee) if grantee is None else checksum(grantee),
-        "grantee_name": await person_name(wiring, terms.grantee),
+        "grantee_name": await person_name(wiring, caller.standing, terms.grantee),
         "effect": terms.effect.name.lower(),
         "actions": [action.name.lower() for action in Action if action in terms.actions and action.name],
         "purposes": [purpose.name for purpose in Purpose if terms.purposes & 1 << purpose],

@@ -68,9 +68,10 @@ async def enrol(
     """
     wiring = wiring_of(request)
     caller.must_hold(Role.REGISTRAR)
-    if not asked.patient_id.strip():
+    subject = Subject.typed(asked.patient_id, asked.issuer)
+    if not subject.patient_id:
         raise ProblemError(problem("invalid-request"))
-    patient = await _enrolled(wiring, Subject(asked.patient_id, asked.issuer))
+    patient = await _enrolled(wiring, subject)
     at_head = caller.standing.head.patient(patient.key)
     if at_head is not None and at_head.claimed:
         raise ProblemError(problem("conflict"))

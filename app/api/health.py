@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.metrics import CONTENT_TYPE, exposition
 from app.api.wiring import Wiring, wiring_of
 from app.chain.rpc import RpcError
-from app.pacs.origin import OriginUnavailableError
+from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 
 router = APIRouter(tags=["health"])
 
@@ -64,7 +64,7 @@ async def metrics(request: Request) -> Response:
 async def _pacs(wiring: Wiring) -> str:
     try:
         await asyncio.wait_for(wiring.origin.check(), _CHECK_TIMEOUT_S)
-    except (OriginUnavailableError, TimeoutError):
+    except (OriginUnavailableError, OriginInvalidError, TimeoutError):
         return "unavailable"
     return "ok"
 

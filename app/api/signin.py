@@ -9,7 +9,7 @@ from app.api.body import Strict, body_of, documented
 from app.api.caller import known_standing, session_of
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex
 from app.api.siwe_message import MAX_AGE_S, compose, read
-from app.api.wiring import wiring_of
+from app.api.wiring import reading_turn, wiring_of
 from app.chain.rpc import RpcError
 from app.chain.wallets import stands_behind
 from app.core.credentials import SESSION_COOKIE
@@ -58,7 +58,8 @@ async def verify(
     """Exchange a signed message for a token. The checks come in the order of PROMISES; the nonce is used up last."""
     wiring = wiring_of(request)
     now = wiring.clock()
-    claimed = await run_in_threadpool(read, signed.message, wiring.place, now)
+    async with reading_turn(request):
+        claimed = await run_in_threadpool(read, signed.message, wiring.place, now)
     if isinstance(claimed, Problem):
         raise ProblemError(claimed)
     try:

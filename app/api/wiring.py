@@ -1,5 +1,6 @@
 """What the JSON API needs from the rest, handed over by the composition root. No globals, no imports of settings."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -94,3 +95,11 @@ def wiring_of(request: Request) -> Wiring:
     """The wiring of the application that serves this request."""
     wiring: Wiring = request.app.state.wiring
     return wiring
+
+
+def reading_turn(request: Request) -> asyncio.Semaphore:
+    """To be held while a sign-in message is read, which may take a third of a second of one processor: whoever sends
+    many of them waits, and everybody else's requests go on.
+    """
+    turn: asyncio.Semaphore = request.app.state.reading_turn
+    return turn

@@ -13,12 +13,14 @@ from app.core.basis import person_of
 from app.core.consent import Revoked
 from app.core.dicomjson import identity
 from app.core.dicomweb import Level, Matching, Search
+from app.core.directory import entry_hash
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, StudyUid
 from app.core.messages import Claim, ConsentOffer, Message, Revocation
 from app.core.mirror import Standing
 from app.core.pseudonym import study_key
 from app.core.words import Names, moment
 from app.pacs.origin import DicomJson
+from app.store.directory import DirectoryEntry
 from app.store.patients import EnrolledPatient
 
 _STUDY_UID, _STUDY_DATE, _STUDY_DESCRIPTION, _MODALITIES = "0020000D", "00080020", "00081030", "00080061"
@@ -63,7 +65,7 @@ async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Nam
             enrolled = wiring.patients.by_key(message.terms.patient)
             known = [] if enrolled is None else await studies_of(wiring, enrolled)
             studies = {study.key: study.label for study in known}
-        return Names(grantees=await _grantees(wiring, [message.terms.grantee]), studies=studies)
+        return Names(grantees=await _grantees(wiring, standing, [message.terms.grantee]), studies=studies)
     if isinstance(message, Revocation):
         return Names(consents=await _consents(wiring, standing, message.patient, message.consent))
     if isinstance(message, Claim):
@@ -71,19 +73,26 @@ async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Nam
     return Names()
 
 
-async def person_name(wiring: Wiring, grantee: Grantee) -> str | None:
-    """Name and organisation as the directory has them, or None."""
+async def person_name(wiring: Wiring, standing: Standing, grantee: Grantee) -> str | None:
+    """Name and organisation as the directory has them and the chain vouches for, or None.
+
+    Patients decide by this name: whoever can write our database must not be able to put another one before them.
+    """
     person = person_of(grantee)
     if person is None:
         return None
     entry = (await wiring.directory.find([person])).get(person)
-    if entry is None:
+    if entry is None or standing.head.directory.get(person) != _hash(entry):
         return None
     return f"{entry.name}, {entry.organisation}" if entry.organisation else entry.name
 
 
-async def _grantees(wiring: Wiring, grantees: Iterable[Grantee]) -> dict[Grantee, str]:
-    named = {grantee: await person_name(wiring, grantee) for grantee in grantees}
+def _hash(entry: DirectoryEntry) -> bytes:
+    return entry_hash(entry.salt, entry.name, entry.organisation, entry.registration)
+
+
+async def _grantees(wiring: Wiring, standing: Standing, grantees: Iterable[Grantee]) -> dict[Grantee, str]:
+    named = {grantee: await person_name(wiring, standing, grantee) for grantee in grantees}
     return {grantee: name for grantee, name in named.items() if name is not None}
 
 
@@ -96,7 +105,7 @@ async def _consents(
         consent = consent.consent
     if consent is None:
         return {}
-    who = await person_name(wiring, consent.grantee)
+    who = await person_name(wiring, standing, consent.grantee)
     person = person_of(consent.grantee)
     if who is None:
         who = "a care team" if person is None else checksum(person)

@@ -46,3 +46,8 @@ class Subject:
 
     patient_id: str
     issuer: str
+
+    @classmethod
+    def typed(cls, patient_id: str, issuer: str) -> "Subject":
+        """As somebody typed it: spaces around are not significant (PS3.5 §6.2), and no archive's subject has them."""
+        return cls(patient_id.strip(" "), issuer.strip(" "))

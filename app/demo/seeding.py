@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_account import Account
+from eth_account import Account as Wallet
 from eth_account.signers.local import LocalAccount
 
 from app.api.wiring import Wiring
+from app.chain.account import Account
+from app.chain.sender import Signer
 from app.commands.client import Client, sign_in, sign_typed
 from app.core.dicomjson import identity
 from app.core.dicomweb import Level, Search
@@ -40,23 +42,32 @@ class _Desk:
 async def seed(wiring: Wiring, settings: Settings, names: Sequence[str], keys: Sequence[bytes]) -> list[dict[str, str]]:
     """Enrol and claim the archive's first two patients for patient1 and patient2, unless that was done before.
 
-    Gives dev.json's ``patients``.
+    The first of the keys is the admin's. Gives dev.json's ``patients``.
     """
-    accounts = {name: Account.from_key(key) for name, key in zip(names, keys, strict=False)}
-    await _fill_directory(wiring, accounts)
+    accounts = {name: Wallet.from_key(key) for name, key in zip(names, keys, strict=False)}
+    await _fill_directory(wiring, accounts, keys[0])
     subjects = await _first_subjects(wiring)
     gateway = f"http://127.0.0.1:{settings.port}"
     return await asyncio.to_thread(_enrol_all, gateway, accounts, subjects)
 
 
-async def _fill_directory(wiring: Wiring, accounts: dict[str, LocalAccount]) -> None:
-    known = {entry.address for entry in await wiring.directory.all()}
+async def _fill_directory(wiring: Wiring, accounts: dict[str, LocalAccount], admin_key: bytes) -> None:
+    """Who everybody is, here in words and on the chain by its hash, as far as either is missing."""
+    admin = Account(wiring.nodes, Signer.of(admin_key), wiring.deployment.chain_id)
+    known = {entry.address: entry for entry in await wiring.directory.all()}
+    standing = wiring.standing()
+    on_chain = {} if standing is None else standing.head.directory
     for name, (person, organisation, registration) in _PEOPLE.items():
         address = Address(bytes.fromhex(accounts[name].address[2:]))
-        if address not in known:
+        entry = known.get(address)
+        if entry is None:
             salt = wiring.random_bytes(SALT_BYTES)
             hashed = entry_hash(salt, person, organisation, registration)
-            await wiring.directory.put(DirectoryEntry(address, person, organisation, registration, salt, hashed))
+            entry = DirectoryEntry(address, person, organisation, registration, salt, hashed)
+            await wiring.directory.put(entry)
+        if on_chain.get(address) != entry.entry_hash:
+            call = wiring.contracts.roles.set_directory_entry(address, entry.entry_hash)
+            await admin.send(await admin.next_nonce(), call.to, call.data)
 
 
 async def _first_subjects(wiring: Wiring) -> list[Subject]:

@@ -1,25 +1,32 @@
 """What the API tells whom about consents, studies and requests; and that it tells nobody who only asks well."""
 
+import asyncio
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
+from app.api.application import create_application
 from app.api.hexadecimal import to_hex
 from app.api.siwe_message import MAX_AGE_S, compose
 from app.core.basis import person
 from app.core.consent_id import consent_id
-from app.core.events import ConsentGranted
+from app.core.directory import entry_hash
+from app.core.events import ConsentGranted, DirectoryEntrySet
 from app.core.fold import fold
 from app.core.identifiers import Address, ConsentId, StudyKey, UnixTime
 from app.core.messages import ConsentOffer
+from app.core.problem import problem
 from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
 from app.core.typed_data import payload
 from app.core.words import Names, words_for
 from app.store.consents import GRANT, SignedMessage
+from app.store.directory import DirectoryEntry
 from app.store.outbox import NewCall
 from tests.api.in_process import (
     AUDITOR,
@@ -170,3 +177,50 @@ async def test_a_nonce_that_waited_is_worth_nothing(api: InProcess) -> None:
         signature = account.sign_message(encode_defunct(text=message)).signature.hex()
         answer = await api.call(None, "POST", "/auth/siwe/verify", {"message": message, "signature": "0x" + signature})
         assert answer.status_code == status
+
+
+async def test_a_name_counts_while_the_chain_vouches_for_it(api: InProcess) -> None:
+    asked = {"patient_key": to_hex(PATIENT_KEY), "reason": "r"}
+    assert (await api.call(PHYSICIAN, "POST", "/api/access-requests", asked)).status_code == 202
+    salt, name = bytes(32), ("Dr. Ines Castellan", "St. Elsewhere Hospital", "GMC 7000001")
+    hashed = entry_hash(salt, *name)
+
+    async def shown() -> str | None:
+        (one,) = (await api.call(PATIENT, "GET", "/api/access-requests")).json()["requests"]
+        return str(one["requester_name"]) if one["requester_name"] else None
+
+    await api.wiring.directory.put(DirectoryEntry(PHYSICIAN, *name, salt, hashed))
+    assert await shown() is None, "nobody on the chain has said so"
+    api.state = fold(api.state, DirectoryEntrySet(PHYSICIAN, hashed))
+    assert await shown() == "Dr. Ines Castellan, St. Elsewhere Hospital"
+    # Whoever writes the database may also write the hash beside the name.
+    await api.wiring.directory.put(DirectoryEntry(PHYSICIAN, "Dr. Good", *name[1:], salt, hashed))
+    assert await shown() is None
+
+
+@pytest.mark.parametrize(("patient_id", "issuer"), [("P-1", "S"), (" P-1", "S "), ("P-1  ", " S")])
+async def test_spaces_around_a_patient_id_do_not_matter(api: InProcess, patient_id: str, issuer: str) -> None:
+    await api.enrolled()
+    asked = {"patient_id": patient_id, "issuer": issuer, "reason": "r"}
+    assert (await api.call(PHYSICIAN, "POST", "/api/access-requests", asked)).status_code == 202
+    assert len((await api.call(PATIENT, "GET", "/api/access-requests")).json()["requests"]) == 1
+
+
+async def test_sign_in_messages_are_read_one_at_a_time(api: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, most = 0, 0
+
+    def slow(_text: str, _place: object, _now: int) -> object:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.02)
+        reading -= 1
+        return problem("siwe-malformed")
+
+    monkeypatch.setattr("app.api.signin.read", slow)
+    application = create_application(api.wiring)
+    body = {"message": "m", "signature": "0x11"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://localhost") as client:
+        answers = await asyncio.gather(*(client.post("/auth/siwe/verify", json=body) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [400] * 5
+    assert most == 1
