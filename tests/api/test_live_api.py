@@ -186,6 +186,29 @@ def test_an_enrolment_is_claimed_once_and_by_its_code_only(live: Live) -> None:
     assert _problem(twice) == (409, "conflict")
 
 
+def _epoch(live: Live, client: Client) -> int:
+    """The patient's epoch as the gateway sees it at the chain's head: each revocation that lands raises it."""
+    body = {
+        "grantee": live.account("physician2").address,
+        "scope": "all",
+        "actions": ["view"],
+        "purposes": ["TREAT"],
+        "valid_until": int(time.time()) + 3600,
+    }
+    return int(client.post("/api/consents/typed-data", body)["typed_data"]["message"]["epoch"])
+
+
+def _revoked_on_chain(live: Live, patient: str, consent: str) -> None:
+    """Takes the consent back and waits for the block: what is issued before it would be void."""
+    client = live.signed_in(patient)
+    before = _epoch(live, client)
+    live.revoked(patient, consent)
+    deadline = time.monotonic() + 30
+    while _epoch(live, client) == before:
+        assert time.monotonic() < deadline, "the revocation did not land"
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def offer(live: Live) -> tuple[Client, dict[str, Any]]:
     """A consent of patient1, issued and not signed."""
@@ -249,15 +272,13 @@ def test_a_consent_is_signed_by_its_patient_and_lands_once(live: Live, offer: tu
         f"{live.url}/api/consents/{consent}", headers={"Authorization": f"Bearer {other.token}"}, timeout=30
     )
     assert _problem(hidden) == (404, "not-found")
-    live.revoked("patient1", consent)
+    _revoked_on_chain(live, "patient1", consent)
     assert client.get(f"/api/consents/{consent}")["status"] == "revoked"
 
 
 def test_a_revocation_voids_what_was_signed_before_it(live: Live, offer: tuple[Client, dict[str, Any]]) -> None:
     client, withheld = offer
-    live.revoked("patient1", live.granted("patient1", "physician1"))
-    # The mirror shows the revocation in the chain, and with it the new epoch.
-    time.sleep(2)
+    _revoked_on_chain(live, "patient1", live.granted("patient1", "physician1"))
     body = {"typed_data": withheld, "signature": sign_typed(live.account("patient1"), withheld)}
     assert _problem(_post(live, "/api/consents", body, client.token)) == (409, "nonce-conflict")
 
