@@ -40,9 +40,20 @@ def body_of(model: type[ModelT]) -> Callable[[Request], Awaitable[ModelT]]:
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """``openapi_extra`` for a route whose body comes through ``body_of``."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = model.model_json_schema()
+    schema = _whole(schema, schema.pop("$defs", {}))
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _whole(part: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is any of its own types
+    """The schema with each definition where it is referred to: FastAPI does not know of it. None refers to itself."""
+    if isinstance(part, list):
+        return [_whole(one, definitions) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _whole(definitions[part["$ref"].removeprefix("#/$defs/")], definitions)
+    return {name: _whole(value, definitions) for name, value in part.items()}
 
 
 async def _bounded(request: Request) -> bytes:

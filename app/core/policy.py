@@ -81,7 +81,7 @@ def decide_standing(
     deny in either.
 
     ``revoked_here`` holds consents whose signed revocation was handed to this gateway: as permits they count no more;
-    a deny among them still denies until its revocation is mined.
+    a deny among them still denies until its revocation is final.
     """
     head = permitting(standing.head, request, now)
     if isinstance(head, Deny):

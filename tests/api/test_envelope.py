@@ -1,6 +1,8 @@
 """What holds for every answer of the API, whatever its routes do."""
 
+import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -138,3 +140,14 @@ async def test_of_two_at_once_the_second_conflicts() -> None:
 
     status, _, body = await _asked(application, path="/second")
     assert (status, b"urn:consentry:problem:conflict" in body) == (409, True)
+
+
+def test_the_description_refers_to_nothing_that_it_lacks() -> None:
+    wiring: Any = None
+    document = create_application(wiring).openapi()
+    text = json.dumps(document)
+    referred = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text))
+    assert referred <= set(document["components"]["schemas"])
+    assert "$defs" not in text
+    scope = document["paths"]["/api/consents/typed-data"]["post"]["requestBody"]["content"]["application/json"]
+    assert "studies" in json.dumps(scope["schema"]["properties"]["scope"])
