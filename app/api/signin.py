@@ -62,6 +62,9 @@ async def verify(
         claimed = await run_in_threadpool(read, signed.message, wiring.place, now)
     if isinstance(claimed, Problem):
         raise ProblemError(claimed)
+    # Before any node is asked about the signature: a message without a nonce of ours costs them nothing.
+    if not await wiring.siwe_nonces.waits(claimed.siwe_nonce, claimed.address):
+        raise ProblemError(problem("siwe-expired"))
     try:
         good = await stands_behind(wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature))
     except RpcError:

@@ -1,5 +1,6 @@
 """Sign-in nonces: issued to one address, taken once, whichever gateway asks."""
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 from enum import Enum
@@ -34,6 +35,8 @@ class SiweNonces:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Anybody may ask for nonces: one write at a time, or they would crowd out the journal's.
+        self._issuing = asyncio.Lock()
 
     async def issue(self, address: Address, now: UnixTime) -> str:
         """A new nonce of 128 random bits, as 32 hex digits. Forgets the ones that are too old to matter."""
@@ -43,8 +46,14 @@ class SiweNonces:
             transaction.connection().execute(delete(SiweNonceRow).where(col(SiweNonceRow.issued_at) < now - KEPT_S))
             transaction.add(SiweNonceRow(nonce=nonce, address=address, issued_at=now, used_at=None))
 
-        await self._database.writing(work)
+        async with self._issuing:
+            await self._database.writing(work)
         return nonce
+
+    async def waits(self, nonce: str, address: Address) -> bool:
+        """Whether the nonce was issued to the address and not taken so far; ``take`` alone decides."""
+        row = await self._database.reading(lambda transaction: transaction.get(SiweNonceRow, nonce))
+        return row is not None and row.address == address and row.used_at is None
 
     async def take(self, nonce: str, address: Address, now: UnixTime) -> Taken | NotTaken:
         """Uses the nonce up: of calls at the same time, on any gateway, one gets Taken. Its age is for the caller."""

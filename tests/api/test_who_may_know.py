@@ -206,6 +206,30 @@ async def test_spaces_around_a_patient_id_do_not_matter(api: InProcess, patient_
     assert len((await api.call(PATIENT, "GET", "/api/access-requests")).json()["requests"]) == 1
 
 
+async def test_no_node_is_asked_about_a_message_without_our_nonce(api: InProcess) -> None:
+    message = compose(api.wiring.place, STRANGER, "a" * 32, api.now)
+    body = {"message": message, "signature": "0x" + "11" * 65}
+    answer = await api.call(None, "POST", "/auth/siwe/verify", body)  # there is no node here: asking one fails
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:consentry:problem:siwe-expired")
+
+
+async def test_asking_for_nonces_takes_one_turn_at_a_time(api: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing, most, write = 0, 0, api.database.writing
+
+    async def counted(work: Any) -> Any:
+        nonlocal writing, most
+        writing += 1
+        most = max(most, writing)
+        done = await write(work)
+        writing -= 1
+        return done
+
+    monkeypatch.setattr(api.database, "writing", counted)
+    nonces = await asyncio.gather(*(api.wiring.siwe_nonces.issue(STRANGER, NOW) for _ in range(5)))
+    assert len(set(nonces)) == 5
+    assert most == 1
+
+
 async def test_sign_in_messages_are_read_one_at_a_time(api: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, most = 0, 0
 
