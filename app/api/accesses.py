@@ -34,7 +34,7 @@ async def listing(
     wiring = wiring_of(request)
     if not 1 <= limit <= LARGEST_PAGE:
         raise ProblemError(problem("invalid-parameter"))
-    own = caller.own_patients()
+    own = [key for key in caller.own_patients() if caller.may_read_of(key)]
     if patient_key is not None:
         key = word(patient_key)
         if key is None:
@@ -98,7 +98,7 @@ async def _known(wiring: Wiring, caller: Caller, record_id: str) -> Access:
 
 
 def _may_know(caller: Caller, access: Access) -> bool:
-    return access.actor == caller.actor or caller.acts_for(access.patient) or caller.holds(Role.AUDITOR)
+    return access.actor == caller.actor or caller.may_read_of(access.patient) or caller.holds(Role.AUDITOR)
 
 
 async def _view(wiring: Wiring, standing: Standing, access: Access) -> dict[str, Any]:

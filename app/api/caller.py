@@ -41,6 +41,17 @@ class Caller:
         known = self.standing.head.patient(patient)
         return known is not None and known.capacity_of(self.actor, self.now) is not Capacity.NONE
 
+    def may_read_of(self, patient: PatientKey) -> bool:
+        """True for those who act for the patient at the head and finally: what is told cannot be taken back, so a claim
+        that a reorganisation may still undo opens nothing (P6), and a move at the head closes at once.
+        """
+        final = self.standing.final.patient(patient)
+        return (
+            self.acts_for(patient)
+            and final is not None
+            and final.capacity_of(self.actor, self.now) is not Capacity.NONE
+        )
+
     def own_patients(self) -> list[PatientKey]:
         """The patients the caller acts for, in a stable order."""
         return sorted(key for key in self.standing.head.patients_of(self.actor) if self.acts_for(key))

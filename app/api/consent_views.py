@@ -136,14 +136,14 @@ def _document(message: Submitted | None) -> Any:  # noqa: ANN401 - the JSON that
 
 def _may_know(caller: Caller, patient: PatientKey, terms: Terms) -> bool:
     """Those who act for the patient, auditors, and whom a permit names. A denial is nothing to whom it denies."""
-    if _knows_studies(caller, patient):
+    if caller.acts_for(patient) or caller.holds(Role.AUDITOR):
         return True
     return terms.effect is Effect.PERMIT and person_of(terms.grantee) == caller.actor
 
 
 def _knows_studies(caller: Caller, patient: PatientKey) -> bool:
     """Who may read the words: they describe studies, whether or not the grantee can find those, now or ever."""
-    return caller.acts_for(patient) or caller.holds(Role.AUDITOR)
+    return caller.may_read_of(patient) or caller.holds(Role.AUDITOR)
 
 
 async def _study_labels(wiring: Wiring, caller: Caller, patient: PatientKey) -> dict[StudyKey, str]:
@@ -152,7 +152,7 @@ async def _study_labels(wiring: Wiring, caller: Caller, patient: PatientKey) -> 
     None while the archive does not answer: consents are listed, and taken back, all the same.
     """
     enrolled = wiring.patients.by_key(patient)
-    if enrolled is None or not caller.acts_for(patient):
+    if enrolled is None or not caller.may_read_of(patient):
         return {}
     try:
         return {study.key: study.uid for study in await studies_of(wiring, enrolled)}

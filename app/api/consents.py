@@ -177,17 +177,17 @@ def _terms(wiring: Wiring, caller: Caller, patient: Patient, asked: ConsentReque
         actions=actions,
         purposes=sum({1 << Purpose[name] for name in asked.purposes}),
         window=Window(start, end),
-        studies=_studies(wiring, patient.key, asked),
+        studies=_studies(wiring, caller, patient.key, asked),
         epoch=patient.epoch,
         consent_nonce=wiring.random_bytes(32),
     )
 
 
-def _studies(wiring: Wiring, patient: PatientKey, asked: ConsentRequest) -> tuple[Any, ...]:
+def _studies(wiring: Wiring, caller: Caller, patient: PatientKey, asked: ConsentRequest) -> tuple[Any, ...]:
     if asked.scope == "all":
         return ()
     enrolled = wiring.patients.by_key(patient)
-    if enrolled is None:
+    if enrolled is None or not caller.may_read_of(patient):  # the words will describe the studies
         raise ProblemError(problem("conflict"))
     return tuple(sorted({key_of(wiring, enrolled, StudyUid(uid)) for uid in asked.scope.studies}))
 

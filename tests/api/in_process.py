@@ -19,6 +19,7 @@ from app.core.mirror import Standing
 from app.core.terms import Purpose, Role, Window
 from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
+from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.engine import Database
@@ -61,11 +62,12 @@ class SilentOrigin:
 
 @dataclass(slots=True)
 class InProcess:
-    """``state`` is what the chain says, final and at the head."""
+    """``state`` is what the chain says at the head; ``final`` is what it says finally, the same unless given."""
 
     database: Database
     origin: SilentOrigin = field(default_factory=SilentOrigin)
     state: State = field(default_factory=lambda: fold_all(GENESIS, BEFORE))
+    final: State | None = None
     now: UnixTime = NOW
     wiring: Wiring = field(init=False)
 
@@ -79,7 +81,8 @@ class InProcess:
                 domains=Wiring.domains.fget(SimpleNamespace(place=Place("", CHAIN_ID), deployment=DEPLOYMENT)),  # type: ignore[attr-defined]
                 site_key=SITE_KEY,
                 token_lifetime_s=600,
-                standing=lambda: Standing(self.state, self.state, BlockRef(9, BlockHash(bytes(32))), self.now),
+                standing=self._standing,
+                accesses=Accesses(self.database),
                 clock=lambda: self.now,
                 random_bytes=bytes,
                 nodes=None,
@@ -92,6 +95,10 @@ class InProcess:
                 directory=Directory(self.database),
             ),
         )
+
+    def _standing(self) -> Standing:
+        final = self.state if self.final is None else self.final
+        return Standing(final, self.state, BlockRef(9, BlockHash(bytes(32))), self.now)
 
     async def enrolled(self) -> None:
         await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))

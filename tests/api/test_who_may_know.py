@@ -15,10 +15,11 @@ from app.api.application import create_application
 from app.api.hexadecimal import to_hex
 from app.api.siwe_message import MAX_AGE_S, compose
 from app.core.basis import person
+from app.core.consent import GENESIS
 from app.core.consent_id import consent_id
 from app.core.directory import entry_hash
 from app.core.events import ConsentGranted, DirectoryEntrySet
-from app.core.fold import fold
+from app.core.fold import fold, fold_all
 from app.core.identifiers import Address, ConsentId, StudyKey, UnixTime
 from app.core.messages import ConsentOffer
 from app.core.problem import problem
@@ -30,6 +31,7 @@ from app.store.directory import DirectoryEntry
 from app.store.outbox import NewCall
 from tests.api.in_process import (
     AUDITOR,
+    BEFORE,
     CHAIN_ID,
     DEPLOYMENT,
     NOW,
@@ -97,6 +99,31 @@ async def test_a_denial_is_nothing_to_whom_it_denies(api: InProcess) -> None:
     assert (await api.call(PHYSICIAN, "GET", "/api/consents")).json() == {"consents": []}
     one = await api.call(PHYSICIAN, "GET", f"/api/consents/{to_hex(identity)}")
     assert (one.status_code, one.json()["type"]) == (404, "urn:consentry:problem:not-found")
+
+
+async def test_p06_a_claim_that_is_not_final_reads_nothing(api: InProcess) -> None:
+    await api.enrolled()
+    identity = await _granted(api, _TERMS)
+    paths = (f"/api/accesses?patient_key={to_hex(PATIENT_KEY)}", f"/api/consents/{to_hex(identity)}")
+    body = {
+        "grantee": "0x" + STRANGER.hex(),
+        "scope": {"studies": ["1.2.3"]},
+        "actions": ["view"],
+        "purposes": ["TREAT"],
+        "valid_until": NOW + 60,
+    }
+    api.final = fold_all(GENESIS, BEFORE[:-1])  # enrolled, not claimed
+    accesses, consent = [await api.call(PATIENT, "GET", path) for path in paths]
+    assert accesses.status_code == 404
+    assert (consent.status_code, consent.json()["words"]) == (200, None)
+    assert api.origin.asked == 0
+    assert (await api.call(PATIENT, "POST", "/api/consents/typed-data", body)).status_code == 409
+    everything = await api.call(PATIENT, "POST", "/api/consents/typed-data", body | {"scope": "all"})
+    assert everything.status_code == 200
+    api.final = None
+    accesses, consent = [await api.call(PATIENT, "GET", path) for path in paths]
+    assert accesses.status_code == 200
+    assert _LABEL in consent.json()["words"]
 
 
 async def test_consents_are_listed_while_the_archive_is_silent(api: InProcess) -> None:
