@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,8 +41,7 @@ def list_accesses(
         cursor = page["next"]
         if cursor is None:
             break
-    shown = rows if as_json else [row | {"at": datetime.fromtimestamp(row["at"], UTC).isoformat()} for row in rows]
-    emit_table(shown, ["at", "actor_name", "action", "purpose", "study", "seq", "status", "id"], as_json, "no accesses")
+    emit_table(rows, ["at", "actor_name", "action", "purpose", "study", "seq", "status", "id"], as_json, "no accesses")
 
 
 @access.command("proof")

@@ -5,6 +5,7 @@ status.
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +14,11 @@ from rich.table import Table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
-_console = Console()
-_errors = Console(stderr=True)
+# Into a pipe or a file nothing is folded to the width of a terminal that is not there.
+_PIPE_WIDTH = 240
+_console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+_errors = Console(stderr=True, soft_wrap=True)
+_TIMES = frozenset({"at", "valid_from", "valid_until"})
 
 
 class CommandError(Exception):
@@ -27,7 +31,7 @@ def emit(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:  # no
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return
     for line in lines:
-        _console.print(line, markup=False, highlight=False)
+        _console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def emit_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, empty: str = "none") -> None:
@@ -42,7 +46,7 @@ def emit_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: 
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
+        table.add_row(*(_text(row.get(column), is_time=column in _TIMES) for column in columns))
     _console.print(table)
 
 
@@ -58,9 +62,11 @@ def progress_line(text: str) -> None:
         sys.stderr.flush()
 
 
-def _text(value: object) -> str:
+def _text(value: object, *, is_time: bool = False) -> str:
     if value is None:
         return "-"
+    if is_time and isinstance(value, int):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if value else "-"
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     return str(value)
