@@ -14,7 +14,7 @@ from sqlalchemy import tuple_, update
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import ConsentId, PatientKey, Signer, UnixTime
-from app.store.engine import Database
+from app.store.engine import Database, portions
 from app.store.outbox import NewCall, OutboxCall, call_of, enqueue
 from app.store.tables import ConsentMessageRow, OutboxCallRow, RevocationMessageRow
 
@@ -119,8 +119,13 @@ class Consents:
         if not keys:
             return
         key_of = tuple_(col(RevocationMessageRow.patient_key), col(RevocationMessageRow.consent_id))
-        change = update(RevocationMessageRow).where(key_of.in_(keys)).values(landed_at=self._now())
-        await self._database.writing(lambda transaction: transaction.connection().execute(change))
+        change = update(RevocationMessageRow).values(landed_at=self._now())
+
+        def work(transaction: Session) -> None:
+            for some in portions(keys):
+                transaction.connection().execute(change.where(key_of.in_(some)))
+
+        await self._database.writing(work)
         self._ours -= frozenset(keys)
         self._stored -= frozenset(keys)
         self._revoked = self._ours | self._stored

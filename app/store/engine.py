@@ -11,7 +11,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 5_000
+# A statement takes 32,766 parameters in SQLite as it is usually built and 65,535 in PostgreSQL, which also runs out of
+# stack over a few thousand pairs.
+_MOST_NAMED = 1_000
 _WRITES = "consentry_writes"
 _THREADS = 4
 
@@ -115,6 +118,11 @@ class Database:
             raise ConflictError("a row with this key is already there") from None
         except SQLAlchemyError as error:
             raise StoreUnavailableError(failure_name(error)) from None
+
+
+def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values a thousand at a time: no more than one statement can name, in pairs too."""
+    return (values[at : at + _MOST_NAMED] for at in range(0, len(values), _MOST_NAMED))
 
 
 def failure_name(error: BaseException) -> str:

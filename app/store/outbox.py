@@ -14,7 +14,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import Address, BlockHash, BlockRef, TxHash, UnixTime
-from app.store.engine import ConflictError, Database
+from app.store.engine import ConflictError, Database, portions
 from app.store.tables import OutboxCallRow, OutboxTxRow
 
 
@@ -273,14 +273,16 @@ class Outbox:
         """All of them or none: what another process has moved meanwhile is looked at anew."""
         if not call_ids:
             return
-        change = (
-            update(OutboxCallRow)
-            .where(col(OutboxCallRow.call_id).in_(call_ids), col(OutboxCallRow.state).in_(before))
-            .values(state=after, changed_at=self._now(), **values)
-        )
+        unmoved = update(OutboxCallRow).where(col(OutboxCallRow.state).in_(before))
+        change = unmoved.values(state=after, changed_at=self._now(), **values)
 
         def work(transaction: Session) -> None:
-            if transaction.connection().execute(change).rowcount != len(call_ids):
+            connection = transaction.connection()
+            moved = sum(
+                connection.execute(change.where(col(OutboxCallRow.call_id).in_(some))).rowcount
+                for some in portions(call_ids)
+            )
+            if moved != len(call_ids):
                 raise ConflictError("a call has been moved on by another process")
 
         await self._database.writing(work)

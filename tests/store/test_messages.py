@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+from sqlalchemy import insert
+
 from app.core.identifiers import Address, ConsentId, PatientKey, Signer
 from app.store.access_requests import AccessRequests, RequestState
 from app.store.consents import GRANT, REVOKE, Consents, SignedMessage
 from app.store.directory import Directory, DirectoryEntry
-from app.store.engine import Database
+from app.store.engine import ConflictError, Database
 from app.store.outbox import CallState, NewCall, Outbox
+from app.store.tables import OutboxCallRow, RevocationMessageRow
 
 Opened = Callable[[str], Database]
 RELAYER, TARGET, DOCTOR = Address(b"r" * 20), Address(b"t" * 20), Address(b"d" * 20)
@@ -118,3 +122,55 @@ async def test_the_directory_says_who_somebody_is_and_forgets_in_time(url: str, 
     assert await there.find([entries[0].address]) == {}  # believed for a while
     now[0] = 31
     assert await there.find([entries[0].address]) == {entries[0].address: entries[0]}
+
+
+async def test_more_than_one_statement_can_name_become_final_together(database: Database) -> None:
+    many = 66_000  # some days without finality
+    row: dict[str, object] = {
+        "account": RELAYER,
+        "kind": "batch",
+        "target": TARGET,
+        "calldata": b"",
+        "state": CallState.MINED,
+        "created_at": 0,
+        "changed_at": 0,
+    }
+    rows = [{**row, "call_id": n, "reference": n.to_bytes(8)} for n in range(1, many + 1)]
+    await database.writing(lambda transaction: transaction.connection().execute(insert(OutboxCallRow), rows))
+    outbox = Outbox(database)
+    with pytest.raises(ConflictError):
+        await outbox.final(range(1, many + 2))
+    assert not await outbox.in_state(RELAYER, CallState.FINAL)
+    await outbox.final(range(1, many + 1))
+    assert not await outbox.in_state(RELAYER, CallState.MINED)
+
+
+async def test_more_revocations_than_one_statement_can_name_land_together(database: Database) -> None:
+    many = 17_000  # two parameters each
+    await database.writing(
+        lambda transaction: transaction.connection().execute(
+            insert(OutboxCallRow),
+            [
+                {
+                    "call_id": 1,
+                    "account": RELAYER,
+                    "kind": REVOKE,
+                    "reference": b"",
+                    "target": TARGET,
+                    "calldata": b"",
+                    "state": CallState.QUEUED,
+                    "created_at": 0,
+                    "changed_at": 0,
+                }
+            ],
+        )
+    )
+    row: dict[str, object] = {"patient_key": ANNE, "typed_data": "", "signer": b"", "signature": b"", "created_at": 0}
+    rows = [{**row, "consent_id": n.to_bytes(32), "call_id": 1} for n in range(many)]
+    await database.writing(lambda transaction: transaction.connection().execute(insert(RevocationMessageRow), rows))
+    consents = Consents(database)
+    await consents.refresh()
+    assert len(consents.revoked_here) == many
+    await consents.landed(list(consents.revoked_here))
+    await consents.refresh()
+    assert not consents.revoked_here
