@@ -4,7 +4,7 @@ lists them).
 
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core.dicomjson import identity
@@ -30,6 +30,7 @@ _ERROR_BODY_BYTES = 64 * 1024
 _RENDERED = frozenset({Representation.RENDERED, Representation.RENDERED_FRAMES})
 _BY_FRAME = frozenset({Representation.FRAMES, Representation.RENDERED_FRAMES})
 _NUMBER_OF_FRAMES = "00280008"
+_STUDY_UID = "0020000D"
 _ANY_SYNTAX = "; transfer-syntax=*"
 
 
@@ -124,8 +125,22 @@ class RemoteOrigin:
         more = answer.warned
         rows = [_checked(row, search) for row in await self._rows(answer)]
         if not character_set_named and any(map(in_doubt, rows)):
-            rows = [await self._identities.established(row) for row in rows]
+            rows = await self._spelt_right(search, rows)
         return rows, more
+
+    async def _spelt_right(self, search: Search, rows: list[DicomJson]) -> list[DicomJson]:
+        """Each row as it is when its study is asked for alone: one study's character sets change no other's answer."""
+        if search.study is not None or _names_one_study(search):
+            return [await self._identities.established(row) for row in rows]
+        again: dict[tuple[str, ...], list[DicomJson]] = {}
+        for study in dict.fromkeys(map(study_of, rows)):
+            for row in await self.search(_of_study(search, study)):
+                again.setdefault(_uids(row, search.level), []).append(row)
+        asked = [again.get(_uids(row, search.level)) for row in rows]
+        return [
+            found.pop(0) if found else await self._identities.established(row)
+            for row, found in zip(rows, asked, strict=True)
+        ]
 
     async def _rows(self, answer: HttpAnswer) -> list[Any]:
         if answer.status in (204, 404):
@@ -217,6 +232,19 @@ def _checked(row: object, search: Search) -> DicomJson:
             if scope is not None and uid != scope:
                 raise OriginInvalidError("a row of another study or series")
     return row
+
+
+def _uids(row: DicomJson, level: Level) -> tuple[str, ...]:
+    return tuple(uid_of(row, above) for above in Level if above <= level)
+
+
+def _names_one_study(search: Search) -> bool:
+    return any(key.path == (_STUDY_UID,) and key.value and "," not in key.value for key in search.matching)
+
+
+def _of_study(search: Search, study: StudyUid) -> Search:
+    others = tuple(key for key in search.matching if key.path != (_STUDY_UID,))
+    return replace(search, matching=(*others, Matching((_STUDY_UID,), study)), limit=None, offset=0)
 
 
 def _frame_count(row: DicomJson) -> int:

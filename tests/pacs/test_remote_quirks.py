@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Representation, Search
+from app.core.dicomweb import Level, Matching, Representation, Search
 from app.core.identifiers import StudyUid, Subject
 from app.pacs.http_client import HttpLimits, HttpOrigin
 from app.pacs.origin import OriginUnavailableError
@@ -117,6 +117,29 @@ async def test_rows_in_a_character_set_that_loses_characters_are_checked_against
         # The third file contradicts its row: nobody's, until the archive makes up its mind.
         assert [identity(row).patient_id for row in rows] == ["患者-7", "-7", ""]
         assert (await origin.subjects_of(StudyUid("1.1"))).subjects == {Subject("患者-7", "")}
+        await origin.aclose()
+
+
+async def test_one_studys_character_sets_change_no_other_studys_rows():
+    """The search that touches 1.9 is refused; the rows of 1.1 are what they are without it."""
+
+    def decide(target: str, accept: str) -> tuple[int, str, bytes]:
+        named = "includefield=00080005" in target
+        if named and "1.9" in target:
+            return 400, "application/json", b"{}"
+        if target.endswith("/metadata") or "/instances" in target:
+            return _json([_row("1.9", "K", **{"0020000E": "2.1", "00080018": "2.2"})])
+        studies = [uid for uid in ("1.1", "1.9") if uid in target]
+        if named:
+            return _json([_row(uid, "患者-7", "ISO_IR 192", **{"00081030": "膝"}) for uid in studies])
+        return _json([_row(uid, "-7" if uid == "1.1" else "K", "ISO_IR 100", **{"00081030": ""}) for uid in studies])
+
+    async with breaking_server(_answering(decide)) as server:
+        origin = RemoteOrigin(HttpOrigin(server.url), QUICK)
+        alone = await origin.search(Search(Level.STUDY, matching=(Matching(("0020000D",), "1.1"),)))
+        both = await origin.search(Search(Level.STUDY, matching=(Matching(("0020000D",), "1.1,1.9"),)))
+        assert both[:1] == alone
+        assert [identity(row).patient_id for row in both] == ["患者-7", "K"]
         await origin.aclose()
 
 
