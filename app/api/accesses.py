@@ -28,8 +28,8 @@ async def listing(
 ) -> dict[str, Any]:
     """The newest first. ``cursor``: what the page before gave as ``next``.
 
-    Without ``patient_key``: everything for auditors, their own for patients and guardians, else what the caller looked
-    at.
+    Without ``patient_key``: everything for auditors; for everybody else who looked at the patients they act for, and
+    what they looked at themselves.
     """
     wiring = wiring_of(request)
     if not 1 <= limit <= LARGEST_PAGE:
@@ -44,10 +44,8 @@ async def listing(
         page = await wiring.accesses.of_patients([PatientKey(key)], limit, cursor)
     elif caller.holds(Role.AUDITOR):
         page = await wiring.accesses.all(limit, cursor)
-    elif own:
-        page = await wiring.accesses.of_patients(own, limit, cursor)
     else:
-        page = await wiring.accesses.by_actor(caller.actor, limit, cursor)
+        page = await wiring.accesses.concerning(own, caller.actor, limit, cursor)
     return {"accesses": [await _view(wiring, caller.standing, access) for access in page.accesses], "next": page.cursor}
 
 

@@ -79,9 +79,12 @@ class Accesses:
         """Who looked at these patients."""
         return await self._page(col(AccessRecordRow.patient_key).in_(patients), limit, cursor)
 
-    async def by_actor(self, actor: Address, limit: int = 100, cursor: int | None = None) -> Page:
-        """What this actor looked at."""
-        return await self._page(col(AccessRecordRow.actor) == actor, limit, cursor)
+    async def concerning(
+        self, patients: Sequence[PatientKey], actor: Address, limit: int = 100, cursor: int | None = None
+    ) -> Page:
+        """Who looked at these patients, and what this actor looked at."""
+        of_patients = col(AccessRecordRow.patient_key).in_(patients)
+        return await self._page(of_patients | (col(AccessRecordRow.actor) == actor), limit, cursor)
 
     async def all(self, limit: int = 100, cursor: int | None = None) -> Page:
         """Every access."""

@@ -26,6 +26,7 @@ from app.core.problem import problem
 from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
 from app.core.typed_data import payload
 from app.core.words import Names, words_for
+from app.store.accesses import Page
 from app.store.consents import GRANT, SignedMessage
 from app.store.directory import DirectoryEntry
 from app.store.outbox import NewCall
@@ -124,6 +125,21 @@ async def test_p06_a_claim_that_is_not_final_reads_nothing(api: InProcess) -> No
     accesses, consent = [await api.call(PATIENT, "GET", path) for path in paths]
     assert accesses.status_code == 200
     assert _LABEL in consent.json()["words"]
+
+
+async def test_a_patient_who_is_a_physician_too_sees_both_sides(
+    api: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[list[bytes], Address]] = []
+
+    async def concerning(patients: list[bytes], actor: Address, *_page: object) -> Page:
+        asked.append((patients, actor))
+        return Page([], None)
+
+    monkeypatch.setattr(api.wiring.accesses, "concerning", concerning)
+    for who in (PATIENT, PHYSICIAN):
+        assert (await api.call(who, "GET", "/api/accesses")).json() == {"accesses": [], "next": None}
+    assert asked == [([PATIENT_KEY], PATIENT), ([], PHYSICIAN)]
 
 
 async def test_consents_are_listed_while_the_archive_is_silent(api: InProcess) -> None:

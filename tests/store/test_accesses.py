@@ -37,10 +37,14 @@ async def test_pages_go_back_in_time_and_end(database: Database, rng: random.Ran
     patients = [PatientKey(bytes([n]) * 32) for n in range(3)]
     entries = [random_entry(rng, patient=rng.choice(patients), actor=Address(bytes([n % 2]) * 20)) for n in range(25)]
     await write(database, entries)
-    accesses = Accesses(database)
+    accesses, actor = Accesses(database), Address(bytes(20))
     for wanted, ask in (
         (lambda _: True, accesses.all),
-        (lambda entry: entry.record.actor == Address(bytes(20)), lambda *p: accesses.by_actor(Address(bytes(20)), *p)),
+        (lambda entry: entry.record.actor == actor, lambda *p: accesses.concerning([], actor, *p)),
+        (
+            lambda entry: entry.record.actor == actor or entry.record.patient == patients[0],
+            lambda *p: accesses.concerning(patients[:1], actor, *p),
+        ),
         (
             lambda entry: entry.record.patient in patients[:2],
             lambda *p: accesses.of_patients(patients[:2], *p),
