@@ -18,8 +18,10 @@ MAX_DEPTH: Final = 64
 _MAX_VALUE_BYTES: Final = 4096
 
 _PREAMBLE_BYTES: Final = 128
+_MAGIC: Final = b"DICM"
+_META_GROUP: Final = 0x0002
 _STEP_BYTES: Final = 4096  # looked at in one go: most files name everything in their first few
-_END_OF_META: Final = 0x0002FFFF
+_END_OF_META: Final = 0x00030000
 _UNDEFINED: Final = 0xFFFFFFFF
 
 _TRANSFER_SYNTAX: Final = 0x00020010
@@ -35,6 +37,8 @@ _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _DELIMITER_GROUP: Final = 0xFFFE
+
+_DEFAULT_CODECS: Final = codecs_of(())
 
 # PS3.5 §7.1.2: the VRs whose length takes four bytes, after two that are reserved.
 _LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -88,6 +92,7 @@ _BIG_ENDIAN: Final = _Encoding(explicit=True, head=Struct(">HH2sH"), length=Stru
 
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _ENCODINGS: Final = {"1.2.840.10008.1.2": _IMPLICIT, "1.2.840.10008.1.2.2": _BIG_ENDIAN}
+_ELSE_ENCODED: Final = frozenset({*_ENCODINGS, _DEFLATED})
 _HEAD_BYTES: Final = 8
 _LONG_HEAD_BYTES: Final = 12
 
@@ -120,6 +125,8 @@ class Part10Scanner:
     def feed(self, data: bytes | memoryview) -> Part10Identity | None:
         """The identity, once it is known; None while more is needed. Raises Part10InvalidError."""
         view = memoryview(data)
+        if not self._looked_at and self._limit >= _STEP_BYTES and self._glance(bytes(view[:_STEP_BYTES])):
+            return self._identity()
         for start in range(0, len(view), _STEP_BYTES):
             piece = view[start : start + _STEP_BYTES]
             self._take(piece if self._inflater is None else self._inflater.inflate(piece, self._left()))
@@ -135,6 +142,44 @@ class Part10Scanner:
         if not is_whole or _TRANSFER_SYNTAX not in self._found or (self._inflater and not self._inflater.is_done):
             raise Part10InvalidError("a file that breaks off")
         return self._identity()
+
+    def _glance(self, seen: bytes) -> bool:  # noqa: C901, PLR0911 - one loop without calls: that is its point
+        """Whether the file begins as almost all do, and tells its identity at once: explicit VR little endian, in
+        order, every value whole. Where anything is otherwise nothing has been decided, and the walk below begins anew.
+        """
+        if seen[_PREAMBLE_BYTES : _PREAMBLE_BYTES + len(_MAGIC)] != _MAGIC:
+            return False
+        unpack = _EXPLICIT.head.unpack_from
+        found: dict[int, bytes] = {}
+        at, last, end = _PREAMBLE_BYTES + len(_MAGIC), -1, len(seen) - _LONG_HEAD_BYTES
+        while at <= end:
+            group, element, vr, length = unpack(seen, at)
+            tag = group << 16 | element
+            if last < _END_OF_META and group != _META_GROUP:
+                syntax = _uid(found.get(_TRANSFER_SYNTAX, b""))
+                if not syntax or syntax in _ELSE_ENCODED:
+                    return False
+                last = _END_OF_META
+            if tag <= last or group == _DELIMITER_GROUP:
+                return False
+            at += _HEAD_BYTES
+            if vr not in _SHORT:
+                if vr not in _LONG:
+                    return False
+                length = _EXPLICIT.length.unpack_from(seen, at)[0]
+                at += _LONG_HEAD_BYTES - _HEAD_BYTES
+            if tag in _WANTED:
+                if length > _MAX_VALUE_BYTES:
+                    return False
+                found[tag] = seen[at : at + length]
+                if len(found[tag]) < length:
+                    return False
+            if tag >= _SERIES:
+                self._found, self._last = found, tag
+                return True
+            at += length  # one without a length leads beyond the end
+            last = tag
+        return False
 
     def _left(self) -> int:
         return max(1, self._limit + 1 - self._looked_at)
@@ -167,11 +212,11 @@ class Part10Scanner:
         return self._top(*head) and self._hurry(self._encoding)
 
     def _begin(self) -> bool:
-        if len(self._bytes) < len(b"DICM"):
+        if len(self._bytes) < len(_MAGIC):
             return False
-        if self._bytes[: len(b"DICM")] != b"DICM":
+        if self._bytes[: len(_MAGIC)] != _MAGIC:
             raise Part10InvalidError("not a DICOM file")
-        self._at = len(b"DICM")
+        self._at = len(_MAGIC)
         self._encoding = _EXPLICIT  # PS3.10 §7.1: so is the meta information, whatever follows
         return True
 
@@ -267,7 +312,7 @@ class Part10Scanner:
 
     def _identity(self) -> Part10Identity:
         terms = self._found.get(_CHARACTER_SET, b"").decode("latin-1").split("\\")
-        codecs = codecs_of(terms)
+        codecs = codecs_of(terms) if terms != [""] else _DEFAULT_CODECS
         return Part10Identity(
             _uid(self._found.get(_STUDY, b"")),
             _uid(self._found.get(_SERIES, b"")),

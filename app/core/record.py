@@ -37,6 +37,12 @@ _LENGTH_BYTES = 4
 _FIELD_COUNT = 15
 _SINGLE_ACTIONS = frozenset(Action)
 _MICROSECONDS = 1_000_000
+# The same with every length in its place: up to the length of the study's UID, and from the action to the target's
+# length. A key is there or not.
+_TO_PATIENT = struct.Struct(">BI16sIQIII20sI8sI32sI")
+_TO_BLOCK = struct.Struct(">IBIBI32sIQI32sI")
+_NO_KEY, _A_KEY = bytes(_LENGTH_BYTES), (32).to_bytes(_LENGTH_BYTES, "big")
+_WIDTHS = (RECORD_ID_BYTES, 20, SESSION_TAG_BYTES, 32, 32, 32, 32)
 
 # What the contract takes in one transaction.
 MAX_BATCH = 500
@@ -93,31 +99,39 @@ def canonical(record: AccessRecord) -> bytes:
         raise RecordError("one action at a time")
     if record.study == "" or not 0 <= record.at_us < _MICROSECONDS:
         raise RecordError("a study is a UID or None, and microseconds stay below a second")
+    key = record.study_key
+    block = record.block
+    widths = (
+        len(record.record_id),
+        len(record.actor),
+        len(record.session_tag),
+        len(record.patient),
+        len(record.basis),
+        len(block.hash),
+        32 if key is None else len(key),
+    )
+    if widths != _WIDTHS:  # packing would pad or cut in silence
+        raise RecordError("a value of the wrong width")
     try:
-        fields = (
-            _exactly(RECORD_ID_BYTES, record.record_id),
-            record.at.to_bytes(8, "big"),
-            record.at_us.to_bytes(4, "big"),
-            _exactly(20, record.actor),
-            _exactly(SESSION_TAG_BYTES, record.session_tag),
-            _exactly(32, record.patient),
-            (record.study or "").encode(),
-            b"" if record.study_key is None else _exactly(32, record.study_key),
-            record.action.to_bytes(1, "big"),
-            record.purpose.to_bytes(1, "big"),
-            _exactly(32, record.basis),
-            record.block.number.to_bytes(8, "big"),
-            _exactly(32, record.block.hash),
-            record.target.encode(),
-            record.gateway.encode(),
-        )
-    except (OverflowError, UnicodeEncodeError) as error:
+        study, target, gateway = (record.study or "").encode(), record.target.encode(), record.gateway.encode()
+        return b"".join(
+            (
+                _TO_PATIENT.pack(
+                    _VERSION, 16, record.record_id, 8, record.at, 4, record.at_us, 20, record.actor,
+                    8, record.session_tag, 32, record.patient, len(study),
+                ),
+                study,
+                _NO_KEY if key is None else _A_KEY + key,
+                _TO_BLOCK.pack(
+                    1, record.action, 1, record.purpose, 32, record.basis, 8, block.number, 32, block.hash, len(target)
+                ),
+                target,
+                len(gateway).to_bytes(_LENGTH_BYTES, "big"),
+                gateway,
+            )
+        )  # fmt: skip
+    except (struct.error, OverflowError, UnicodeEncodeError) as error:
         raise RecordError("a number out of range or text that is not Unicode") from error
-    parts = [bytes([_VERSION])]
-    for field in fields:
-        parts.append(len(field).to_bytes(_LENGTH_BYTES, "big"))
-        parts.append(field)
-    return b"".join(parts)
 
 
 def decode(body: bytes) -> AccessRecord:
@@ -222,12 +236,6 @@ def _shared(access: LoggedAccess) -> tuple[bytes, bytes, bytes, int, bytes]:
     if widths != (32, 20, 32, 32) or not 0 <= access.block.number < _UINT64_END:
         raise ValueError("a value of the wrong width")
     return access.basis, access.accessor, access.patient, access.block.number, access.block.hash
-
-
-def _exactly(width_bytes: int, value: bytes) -> bytes:
-    if len(value) != width_bytes:
-        raise RecordError("a value of the wrong width")
-    return value
 
 
 def _split(body: bytes) -> list[bytes]:
