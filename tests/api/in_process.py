@@ -1,10 +1,13 @@
 """The API in this process: a real store, a state folded from events, and neither node nor archive."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
-import httpx
+from starlette.types import ASGIApp, Message, Scope
 
 from app.api.application import create_application
 from app.api.siwe_message import Place
@@ -70,6 +73,7 @@ class InProcess:
     final: State | None = None
     now: UnixTime = NOW
     wiring: Wiring = field(init=False)
+    application: ASGIApp = field(init=False)
 
     def __post_init__(self) -> None:
         patients = Patients(self.database)
@@ -96,6 +100,8 @@ class InProcess:
             ),
         )
 
+        self.application = create_application(self.wiring)
+
     def _standing(self) -> Standing:
         final = self.state if self.final is None else self.final
         return Standing(final, self.state, BlockRef(9, BlockHash(bytes(32))), self.now)
@@ -103,17 +109,58 @@ class InProcess:
     async def enrolled(self) -> None:
         await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))
 
-    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> httpx.Response:
+    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> "Answer":
         """One request of that actor, signed in for it."""
-        headers = {}
+        headers = []
         if who is not None:
             token, _ = await self.wiring.sessions.create(who, Purpose.TREAT, UnixTime(self.now + 600))
-            headers["Authorization"] = f"Bearer {token}"
-        transport = httpx.ASGITransport(create_application(self.wiring))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
-            if body is None:
-                return await client.request(method, path, headers=headers)
-            return await client.request(method, path, headers=headers, json=body)
+            headers.append((b"authorization", b"Bearer " + token.encode()))
+        if body is not None:
+            headers.append((b"content-type", b"application/json"))
+        return await asked(self.application, method, path, headers, b"" if body is None else json.dumps(body).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whole."""
+
+    status_code: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def asked(
+    app: ASGIApp, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
+) -> Answer:
+    """One request to an ASGI application. ``path`` may carry a query."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    raw_path, _, query = path.encode().partition(b"?")
+    scope: Scope = {
+        "type": "http",
+        "method": method,
+        "path": unquote_to_bytes(raw_path).decode(),
+        "raw_path": raw_path,
+        "query_string": query,
+        "headers": list(headers),
+        "root_path": "",
+    }
+    await app(scope, receive, send)
+    told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], told, b"".join(one.get("body", b"") for one in sent[1:]))
 
 
 class _Parts(SimpleNamespace):

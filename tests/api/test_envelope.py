@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.api.application import create_application
 from app.api.envelope import BrokenOffError, Envelope
 from app.store.engine import ConflictError
+from tests.api.in_process import asked
 
 _SECRET = "Doe^Jane"
 
@@ -21,26 +22,8 @@ _SECRET = "Doe^Jane"
 async def _asked(
     app: Any, query: bytes = b"", method: str = "GET", path: str = "/"
 ) -> tuple[int, dict[str, str], bytes]:
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope: Scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query,
-        "headers": [],
-        "root_path": "",
-    }
-    await app(scope, receive, send)
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:])
+    answer = await asked(app, method, f"{path}?{query.decode()}")
+    return answer.status_code, answer.headers, answer.body
 
 
 def _app(respond: Callable[[Request], Awaitable[Response]]) -> Envelope:

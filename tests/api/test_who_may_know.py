@@ -6,12 +6,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from app.api.application import create_application
 from app.api.hexadecimal import to_hex
 from app.api.siwe_message import MAX_AGE_S, compose
 from app.core.basis import person
@@ -285,9 +283,7 @@ async def test_sign_in_messages_are_read_one_at_a_time(api: InProcess, monkeypat
         return problem("siwe-malformed")
 
     monkeypatch.setattr("app.api.signin.read", slow)
-    application = create_application(api.wiring)
     body = {"message": "m", "signature": "0x11"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://localhost") as client:
-        answers = await asyncio.gather(*(client.post("/auth/siwe/verify", json=body) for _ in range(5)))
+    answers = await asyncio.gather(*(api.call(None, "POST", "/auth/siwe/verify", body) for _ in range(5)))
     assert [answer.status_code for answer in answers] == [400] * 5
     assert most == 1
