@@ -19,6 +19,7 @@ from eth_account.signers.local import LocalAccount
 
 from app.chain.anvil import free_port
 from app.commands.client import Client, sign_in, sign_typed
+from tests.support.differential import Zygote, running_zygote
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _START_S = 180.0
@@ -137,3 +138,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """One stack for all tests that only talk to it."""
     with live_stack(tmp_path_factory.mktemp("live")) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Forks gateways for the tests that compare several of them."""
+    with running_zygote() as started:
+        yield started

@@ -1,0 +1,251 @@
+"""P12 and P13 with real servers: a gateway over an archive that holds everything answers as one over an archive that
+holds only what is permitted, and as before when studies are added that the caller may not see.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from urllib.parse import quote
+
+import pydicom
+import pytest
+
+from app.core.identifiers import Subject
+from tests.support.chain import Deployed
+from tests.support.dicom_files import OddFile, read_quietly, write_odd_files
+from tests.support.differential import (
+    Held,
+    RunningGateway,
+    Zygote,
+    archive_settings,
+    at_once,
+    held_in,
+    orthanc_settings,
+    running_gateway,
+    subjects_by_study,
+)
+from tests.support.needs import corpus_folder
+from tests.support.orthanc import OrthancServer, running_orthanc
+
+JSON = "application/dicom+json"
+DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+# Consent of these says something in every run; chance picks others.
+ALWAYS = {Subject("患者-7", ""), Subject("Müller-7", ""), Subject("MRN,1012", ""), Subject("MRN-2000", "HOSP_A")}
+_CORPUS_FOLDERS = ("synthetic-identity", "dicom2nifti", "pydicom-wheel")
+_PEOPLE = 12
+
+_FIELDS = (
+    *("all", "00100021", "PatientBirthDate", "NumberOfPatientRelatedStudies", "00201202", "00201204"),
+    *(
+        "StudyDescription",
+        "SeriesDescription",
+        "InstitutionName",
+        "ModalitiesInStudy",
+        "PatientComments",
+        "SOPClassesInStudy",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two gateways: over everything, and over nothing but what is permitted. ``add`` puts files into the second."""
+
+    everything: RunningGateway
+    permitted: RunningGateway
+    files: list[Held]
+    visible: list[Held]
+    tokens: tuple[str, str]
+    add: Callable[[Sequence[Held]], None]
+
+
+def _several_character_sets(folder: Path, template: Path) -> None:
+    """A study that makes Orthanc 1.10 refuse every search that touches it, unless asked without (0008,0005)."""
+    dataset = pydicom.dcmread(template)
+    dataset.SpecificCharacterSet = ["ISO 2022 IR 6", "ISO 2022 IR 87"]
+    dataset.PatientID = "KANJI-7"
+    dataset.PatientName = "Yamada^Tarou=山田^太郎"
+    for number, keyword in enumerate(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), 1):
+        setattr(dataset, keyword, f"2.25.77120.9.{number}")
+    dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID("2.25.77120.9.3")
+    dataset.save_as(folder / "99-kanji.dcm", enforce_file_format=True)
+
+
+def _more_letters(files: Sequence[OddFile]) -> None:
+    """Text that Latin-1 lacks where no identity is."""
+    for file in files:
+        dataset = pydicom.dcmread(file.path)
+        dataset.SeriesDescription = dataset.StudyDescription = f"膝 {file.case}"
+        dataset.PatientComments = dataset.InstitutionName = "Łódź"
+        dataset.save_as(file.path, enforce_file_format=True)
+
+
+def _collected(base: Path, collection: str) -> Path:
+    folder = base / "everything"
+    odd = write_odd_files(folder)
+    _several_character_sets(folder, odd[0].path)
+    _more_letters(odd)
+    if collection == "corpus":
+        found = corpus_folder()
+        assert found is not None
+        for name in _CORPUS_FOLDERS:
+            shutil.copytree(found / name, folder / name)
+    return folder
+
+
+def _stored(server: OrthancServer | None, folder: Path, files: Sequence[Held]) -> list[Held]:
+    """Puts the files into an Orthanc, or into the folder of an archive; those that were taken."""
+    if server is not None:
+        taken = {result.path for result in server.upload(file.path for file in files) if result.orthanc_id}
+        return [file for file in files if file.path in taken]
+    for file in files:
+        shutil.copy(file.path, folder / f"{file.path.parent.name}-{file.path.name}")
+    return list(files)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["archive", pytest.param("orthanc", marks=pytest.mark.orthanc)],
+)
+def pair(
+    request: pytest.FixtureRequest,
+    zygote: Zygote,
+    deployed: Deployed,
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+) -> Iterator[Pair]:
+    kind, base, rng = request.param, tmp_path_factory.mktemp(request.param), Random(seed)
+    files = held_in(_collected(base, "corpus" if corpus_folder() else "odd"))
+    folder = base / "permitted"
+    folder.mkdir()
+    with ExitStack() as stack:
+        servers: list[OrthancServer | None] = [None, None]
+        if kind == "orthanc":
+            servers = [stack.enter_context(running_orthanc(base / f"orthanc-{n}")) for n in range(2)]
+            files = _stored(servers[0], base, files)
+        owners = subjects_by_study(files)
+        named = sorted({file.subject for file in files if file.subject.patient_id}, key=str)
+        consenting = sorted(ALWAYS | set(rng.sample(named, _PEOPLE - len(ALWAYS))), key=str)
+        visible = [file for file in files if file.subject in consenting and len(owners[file.study]) == 1]
+        assert 5 < len(visible) < len(files) // 2
+        assert _stored(servers[1], folder, visible) == visible
+        gateways = []
+        for server, where, name in zip(servers, (base / "everything", folder), ("a", "b"), strict=True):
+            pacs = orthanc_settings(server) if server else archive_settings(where)
+            gateways.append(stack.enter_context(running_gateway(zygote, deployed, base / name, pacs)))
+        silent = rng.sample([subject for subject in named if subject not in consenting], 3)
+        people = gateways[0].enrolled([*consenting, *silent])
+        at_once(consenting, lambda subject: gateways[0].granted(people[subject], "physician1"))
+        known = sorted({file.subject for file in visible}, key=str)
+        people = gateways[1].enrolled(known)
+        at_once(known, lambda subject: gateways[1].granted(people[subject], "physician1"))
+        tokens = gateways[0].signed_in("physician1").token, gateways[1].signed_in("physician1").token
+
+        def add(some: Sequence[Held]) -> None:
+            assert _stored(servers[1], folder, some) == some
+            if kind == "archive":
+                gateways[1].restart()  # sooner than it would look again by itself
+
+        yield Pair(gateways[0], gateways[1], files, visible, (tokens[0], tokens[1]), add)
+
+
+def _value_of(rng: Random, file: Held) -> str:
+    """A matching key with a value that some file has, or nearly."""
+    dataset = read_quietly(file.path)
+    patient_id, name = file.subject.patient_id or "nobody", str(dataset.get("PatientName", ""))
+    date = str(dataset.get("StudyDate", "") or "20240101")
+    choices = [
+        ("PatientID", patient_id),
+        ("PatientID", f"*{patient_id[-2:]}"),
+        ("PatientID", f"?{patient_id[1:]}"),
+        ("PatientName", f"{name[:3]}*"),
+        ("PatientName", "*"),
+        ("StudyDate", date),
+        ("StudyDate", f"-{date}"),
+        ("StudyDate", f"{date}-"),
+        ("AccessionNumber", str(dataset.get("AccessionNumber", "")) or "1"),
+        ("StudyInstanceUID", file.study),
+        ("ModalitiesInStudy", str(dataset.get("Modality", "CT"))),
+        ("IssuerOfPatientID", file.subject.issuer or "HOSP_A"),
+    ]
+    keyword, value = rng.choice([(keyword, value) for keyword, value in choices if "\\" not in value])
+    return f"{keyword}={quote(value, safe='*?')}"
+
+
+def question(rng: Random, files: Sequence[Held]) -> tuple[str, str]:
+    """Something to ask: a target below /dicom-web, and what to accept."""
+    file, other = rng.choice(files), rng.choice(files)
+    study = f"/studies/{file.study}"
+    series = f"{study}/series/{file.series}"
+    instance = f"{series}/instances/{file.instance}"
+    if rng.random() < 0.3:
+        retrievals = [(study, DICOM), (f"{study}/metadata", JSON), (f"{series}/metadata", JSON), (series, DICOM)]
+        retrievals += [(instance, DICOM), (f"{instance}/frames/1", OCTETS), (f"{instance}/rendered", "image/png")]
+        return rng.choice([*retrievals, (f"{study}/series/{other.series}/metadata", JSON)])
+    below = [f"{study}/series", f"{study}/instances", f"{series}/instances"]
+    target = rng.choice(["/studies", "/studies", "/series", "/instances", *below])
+    keys = []
+    if rng.random() < 0.6:
+        keys.append(_value_of(rng, file))
+    if rng.random() < 0.2:
+        several = [file.study, other.study, "2.25.77120.9.1", *(one.study for one in rng.sample(files, 3))]
+        keys = ["StudyInstanceUID=" + ",".join(sorted(set(several)))]
+    keys += [f"includefield={name}" for name in rng.sample(_FIELDS, rng.randrange(3))]
+    if rng.random() < 0.5:
+        keys += [f"limit={rng.randrange(6)}", f"offset={rng.randrange(8)}"]
+    return target + ("?" + "&".join(keys) if keys else ""), JSON
+
+
+def test_p12_as_an_archive_that_holds_only_the_permitted(
+    pair: Pair, rng: Random, run_size: Callable[[int, int], int]
+) -> None:
+    questions = [question(rng, pair.files) for _ in range(run_size(150, 10_000))]
+
+    def both(asked: tuple[str, str]) -> bool:
+        target, accept = asked
+        a = pair.everything.ask(f"/dicom-web{target}", pair.tokens[0], accept)
+        b = pair.permitted.ask(f"/dicom-web{target}", pair.tokens[1], accept)
+        assert a.told() == b.told(), asked
+        return a.status == 200 and a.body != b"[]"
+
+    answered = at_once(questions, both)
+    assert sum(answered) > len(answered) // 5, "most answers are empty: the test shows little"
+
+
+def test_p12_pages_together_are_the_whole(pair: Pair, rng: Random) -> None:
+    for target in ("/studies", "/series", "/instances", "/studies?PatientName=*", "/instances?includefield=all"):
+        whole = pair.everything.ask(f"/dicom-web{target}", pair.tokens[0], JSON).json()
+        assert len(whole) > 3
+        size = rng.randrange(1, 5)
+        paged: list[object] = []
+        joint = "&" if "?" in target else "?"
+        while page := pair.everything.ask(
+            f"/dicom-web{target}{joint}limit={size}&offset={len(paged)}", pair.tokens[0], JSON
+        ).json():
+            assert len(page) == min(size, len(whole) - len(paged))
+            paged += page
+        assert paged == whole, target
+
+
+def test_p13_studies_that_are_added_and_hidden_change_no_byte(
+    pair: Pair, rng: Random, run_size: Callable[[int, int], int]
+) -> None:
+    """Last in this file: afterwards the second archive holds everything too."""
+    questions = sorted({question(rng, pair.files) for _ in range(run_size(120, 10_000))})
+
+    def ask(asked: tuple[str, str]) -> tuple[object, ...]:
+        return pair.permitted.ask(f"/dicom-web{asked[0]}", pair.tokens[1], asked[1]).told()
+
+    before = at_once(questions, ask)
+    seen = {file.path for file in pair.visible}
+    hidden = [file for file in pair.files if file.path not in seen]
+    rng.shuffle(hidden)
+    half = len(hidden) // 2
+    for some in (hidden[:half], hidden[half:]):
+        pair.add(some)
+        for asked, earlier, now in zip(questions, before, at_once(questions, ask), strict=True):
+            assert now == earlier, asked
