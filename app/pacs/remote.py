@@ -13,7 +13,7 @@ from app.core.identifiers import StudyUid, Subject
 from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.http_connection import HttpAnswer
-from app.pacs.identity import study_of, uid_of
+from app.pacs.identity import UID_TAGS, study_of, uid_of
 from app.pacs.origin import (
     DicomJson,
     OriginAnswer,
@@ -30,7 +30,8 @@ _ERROR_BODY_BYTES = 64 * 1024
 _RENDERED = frozenset({Representation.RENDERED, Representation.RENDERED_FRAMES})
 _BY_FRAME = frozenset({Representation.FRAMES, Representation.RENDERED_FRAMES})
 _NUMBER_OF_FRAMES = "00280008"
-_STUDY_UID = "0020000D"
+# UIDs in one query: some 4 KB of it.
+_NAMED_AT_ONCE = 60
 _ANY_SYNTAX = "; transfer-syntax=*"
 
 
@@ -114,8 +115,10 @@ class RemoteOrigin:
 
     # Searching
 
-    async def _page(self, search: Search, size: int, offset: int) -> tuple[list[DicomJson], bool]:
-        """One page, and whether the archive says that it cut it short."""
+    async def _page(
+        self, search: Search, size: int | None, offset: int, *, alone: bool = False
+    ) -> tuple[list[DicomJson], bool]:
+        """One page, and whether the archive says that it cut it short. ``alone``: it is of one study only."""
         answer = await self._get(search_target(search, size, offset), _DICOM_JSON.decode())
         character_set_named = answer.status != 400
         if not character_set_named:
@@ -125,22 +128,29 @@ class RemoteOrigin:
         more = answer.warned
         rows = [_checked(row, search) for row in await self._rows(answer)]
         if not character_set_named and any(map(in_doubt, rows)):
-            rows = await self._spelt_right(search, rows)
+            rows = await (self._established(rows) if alone else self._one_by_one(search, rows))
         return rows, more
 
-    async def _spelt_right(self, search: Search, rows: list[DicomJson]) -> list[DicomJson]:
+    async def _one_by_one(self, search: Search, rows: list[DicomJson]) -> list[DicomJson]:
         """Each row as it is when its study is asked for alone: one study's character sets change no other's answer."""
-        if search.study is not None or _names_one_study(search):
-            return [await self._identities.established(row) for row in rows]
-        again: dict[tuple[str, ...], list[DicomJson]] = {}
-        for study in dict.fromkeys(map(study_of, rows)):
-            for row in await self.search(_of_study(search, study)):
-                again.setdefault(_uids(row, search.level), []).append(row)
-        asked = [again.get(_uids(row, search.level)) for row in rows]
-        return [
-            found.pop(0) if found else await self._identities.established(row)
-            for row, found in zip(rows, asked, strict=True)
-        ]
+        of_study: dict[str, dict[str, None]] = {}
+        for row in rows:
+            of_study.setdefault(study_of(row), {})[uid_of(row, search.level)] = None
+        again: dict[tuple[str, str], list[DicomJson]] = {}
+        for uids in map(list, of_study.values()):
+            for at in range(0, len(uids), _NAMED_AT_ONCE):
+                named = _named(search, uids[at : at + _NAMED_AT_ONCE])
+                for row in (await self._page(named, None, 0, alone=True))[0]:
+                    again.setdefault((study_of(row), uid_of(row, search.level)), []).append(row)
+        result = []
+        for row in rows:
+            # Of one study there may be a row for each of its patients.
+            same = again.get((study_of(row), uid_of(row, search.level)))
+            result.append(same.pop(0) if same else await self._identities.established(row))
+        return result
+
+    async def _established(self, rows: list[DicomJson]) -> list[DicomJson]:
+        return [await self._identities.established(row) for row in rows]
 
     async def _rows(self, answer: HttpAnswer) -> list[Any]:
         if answer.status in (204, 404):
@@ -234,17 +244,11 @@ def _checked(row: object, search: Search) -> DicomJson:
     return row
 
 
-def _uids(row: DicomJson, level: Level) -> tuple[str, ...]:
-    return tuple(uid_of(row, above) for above in Level if above <= level)
-
-
-def _names_one_study(search: Search) -> bool:
-    return any(key.path == (_STUDY_UID,) and key.value and "," not in key.value for key in search.matching)
-
-
-def _of_study(search: Search, study: StudyUid) -> Search:
-    others = tuple(key for key in search.matching if key.path != (_STUDY_UID,))
-    return replace(search, matching=(*others, Matching((_STUDY_UID,), study)), limit=None, offset=0)
+def _named(search: Search, uids: list[str]) -> Search:
+    """The search for just these of what it lists."""
+    own = (UID_TAGS[search.level],)
+    others = tuple(key for key in search.matching if key.path != own)
+    return replace(search, matching=(*others, Matching(own, ",".join(uids))), limit=None, offset=0)
 
 
 def _frame_count(row: DicomJson) -> int:
