@@ -83,6 +83,7 @@ class Serving:
         others = [PatientKey(b"\x01" + number.to_bytes(31, "big")) for number in range(self._consents - 1)]
         state = fold_all(GENESIS, events([*others, key]))
         standing = Standing(state, state, BlockRef(1, BlockHash(b"\x55" * 32)), UnixTime(1))
+        nothing_revoked: frozenset[tuple[PatientKey, ConsentId]] = frozenset()  # one set, as the store keeps one
         journal = Journal(self._database)
         journal.start()
         sessions = Sessions(self._database)
@@ -94,7 +95,7 @@ class Serving:
                 patients=patients,
                 journal=journal,
                 standing=lambda: standing,
-                revoked_here=frozenset,
+                revoked_here=lambda: nothing_revoked,
                 study_key_of=_study_key,
                 clock=time.time,
                 monotonic=time.monotonic,
