@@ -21,6 +21,7 @@ from app.chain.nodes import Nodes
 from app.chain.rpc import RpcError
 from app.chain.sender import Signer
 from app.commands.client import KeystoreOption, wallet
+from app.commands.configured import settings_or_fail
 from app.commands.output import CommandError, JsonOption, emit, emit_table, say
 from app.core.basis import ROLE_IDS, role_id
 from app.core.consent import State
@@ -29,7 +30,7 @@ from app.core.terms import Role, Window
 from app.loops.catch_up import HistoryError, Source
 from app.loops.follow import FOLLOWED
 from app.loops.rebuild import rebuild
-from app.settings import Settings, SettingsError, load
+from app.settings import Settings
 from app.store.engine import StoreUnavailableError, UnfitDatabaseError, open_database
 from app.store.migrate import upgrade
 
@@ -53,7 +54,7 @@ def deploy(
 
     The wallet pays and becomes the first admin; grant the other roles with `consentry role grant`.
     """
-    settings, signer = _settings(), Signer.of(bytes(wallet(keystore).key))
+    settings, signer = settings_or_fail(), Signer.of(bytes(wallet(keystore).key))
     plan = Plan(settings.chain_id, admin_delay_hours * 3600, move_delay_hours * 3600)
 
     async def work() -> Deployment:
@@ -78,8 +79,8 @@ def grant(
     now = int(time.time())
     # A little before now: a block's clock may be behind ours.
     window = Window(UnixTime(now - 60), UnixTime(now + days * _DAY_S))
-    holder = _address(account)
-    _send(lambda contracts: contracts.roles.set_role(role_id(name), holder, window), keystore)
+    holder = account_of(account)
+    send_as_admin(lambda contracts: contracts.roles.set_role(role_id(name), holder, window), keystore)
     document = {"role": name.value, "account": account, "valid_from": window.start, "valid_until": window.end}
     emit(document, as_json, [f"{account} holds {name.value} for {days} days"])
 
@@ -89,15 +90,15 @@ def revoke(
     name: RoleArgument, account: AccountArgument, keystore: KeystoreOption = None, as_json: JsonOption = False
 ) -> None:
     """Withdraw a role; it ends with the block that holds this."""
-    holder = _address(account)
-    _send(lambda contracts: contracts.roles.withdraw_role(role_id(name), holder), keystore)
+    holder = account_of(account)
+    send_as_admin(lambda contracts: contracts.roles.withdraw_role(role_id(name), holder), keystore)
     emit({"role": name.value, "account": account, "withdrawn": True}, as_json, [f"{name.value} withdrawn"])
 
 
 @role.command("list")
 def list_roles(as_json: JsonOption = False) -> None:
     """List who holds which role, read from the chain."""
-    settings = _settings()
+    settings = settings_or_fail()
     names = {identity: one.value for one, identity in ROLE_IDS.items()}
     now = int(time.time())
     state = _run(_state(settings))
@@ -118,7 +119,7 @@ def list_roles(as_json: JsonOption = False) -> None:
 @database.command("upgrade")
 def upgrade_database(as_json: JsonOption = False) -> None:
     """Bring the configured database to the newest schema."""
-    settings = _settings()
+    settings = settings_or_fail()
     if not settings.database_url:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -132,8 +133,8 @@ def upgrade_database(as_json: JsonOption = False) -> None:
     emit({"upgraded": True}, as_json, ["the database has the newest schema"])
 
 
-def _send(call_of: Callable[[Contracts], CallData], keystore: Path | None) -> None:
-    settings, signer = _settings(), Signer.of(bytes(wallet(keystore).key))
+def send_as_admin(call_of: Callable[[Contracts], CallData], keystore: Path | None) -> None:
+    settings, signer = settings_or_fail(), Signer.of(bytes(wallet(keystore).key))
 
     async def work() -> None:
         deployment = await asyncio.to_thread(load_deployment, settings.deployment_path)
@@ -159,14 +160,7 @@ async def _state(settings: Settings) -> State:
     return mirror.head.state
 
 
-def _settings() -> Settings:
-    try:
-        return load()
-    except SettingsError as error:
-        raise CommandError("\n  ".join(["the settings cannot be used:", *error.problems])) from None
-
-
-def _address(text: str) -> Address:
+def account_of(text: str) -> Address:
     if len(text) != 42 or not text.startswith("0x"):
         raise typer.BadParameter("an account is 0x and 40 hexadecimal digits")
     try:

@@ -16,6 +16,7 @@ from app.chain.deployment import DeploymentError, check
 from app.chain.deployment import load as load_deployment
 from app.chain.nodes import Nodes
 from app.chain.rpc import RpcError
+from app.commands.configured import settings_or_fail
 from app.commands.output import CommandError, JsonOption, emit_table, say
 from app.demo.story import play
 from app.gateway.serving import restart_with_malloc_settings
@@ -133,10 +134,7 @@ _FORESEEN = (
 
 
 def _settings() -> Settings:
-    try:
-        settings = load()
-    except SettingsError as error:
-        raise CommandError("\n  ".join(["the settings cannot be used:", *error.problems])) from None
+    settings = settings_or_fail()
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

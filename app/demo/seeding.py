@@ -4,7 +4,6 @@ patients.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from eth_account import Account as Wallet
@@ -31,12 +30,6 @@ _PEOPLE = {
 }
 _LOOK_AT = 200
 _CLAIM_WAIT_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Desk:
-    gateway: str
-    registrar: Client
 
 
 async def seed(wiring: Wiring, settings: Settings, names: Sequence[str], keys: Sequence[bytes]) -> list[dict[str, str]]:

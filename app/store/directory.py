@@ -11,7 +11,7 @@ from app.core.identifiers import Address
 from app.store.engine import Database
 from app.store.tables import DirectoryEntryRow
 
-_BELIEVED_S = 30.0
+_BELIEVED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class DirectoryEntry:
 
 
 class Directory:
-    """All methods raise StoreUnavailableError. What was read is believed for half a minute, in a bounded memory."""
+    """All methods raise StoreUnavailableError. What was read is believed for some seconds, in a bounded memory."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time, capacity: int = 10_000) -> None:
         self._database = database
