@@ -45,7 +45,8 @@ class DatasetInvalidError(ValueError):
 def read_datasets(body: bytes) -> list[DicomJson]:
     """The data sets of a JSON answer. The caller bounds the body's size; what is within is checked where it is used."""
     try:
-        read = json.loads(body, parse_constant=_refuse_constant) if body else []
+        # As json.loads would, which makes a decoder for each call that is not plain.
+        read = _decoded(body.decode(json.detect_encoding(body), "surrogatepass")) if body else []
     except (ValueError, RecursionError):
         raise DatasetInvalidError("not JSON") from None
     datasets = [read] if isinstance(read, dict) else read  # some archives send one data set without its list
@@ -56,6 +57,9 @@ def read_datasets(body: bytes) -> list[DicomJson]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise DatasetInvalidError("not a number")  # NaN and Infinity, which JSON does not have
+
+
+_decoded: Final = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def identity(dataset: DicomJson) -> Subject:

@@ -13,8 +13,8 @@ from app.pacs.origin import OriginBody, OriginInvalidError
 
 _SERIES_UID = "0020000E"
 _INSTANCE_UID = "00080018"
-# Made once: json.dumps makes an encoder for each call that is not plain.
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# Made once: json.dumps makes an encoder for each call that is not plain. What was read from JSON holds no circle.
+_encoded = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 # Data sets handled before others get their turn.
 _AT_A_TIME = 50
 
