@@ -22,7 +22,7 @@ from bench.cpu import cpu_s
 from bench.load import Tally
 from bench.nginx import NginxMissingError, Ports, running_nginx
 from bench.ports import free_ports, wait_until_open
-from bench.table import Measured, print_table
+from bench.table import Measured, print_ratios, print_table
 from bench.usual import TOKEN
 
 _MB = 1_000_000
@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--consents", type=int, default=20_000, help="consents in the gateway's state")
     parser.add_argument("--only", default="", metavar="WORD", help="the loads whose name begins so")
     options = parser.parse_args()
-    rounds, seconds = (1, 1.0) if options.quick else (3, 3.0)
+    rounds, seconds = (1, 1.0) if options.quick else (3, 2.0)
     bulk_bytes = 20 * _MB if options.quick else 200 * _MB
     measured: list[Measured] = []
     with tempfile.TemporaryDirectory(prefix="consentry-bench-") as name:
@@ -166,6 +166,9 @@ def main() -> int:
         print(json.dumps([asdict(one) for one in measured]))
     else:
         print_table(measured)
+        print_ratios(
+            measured, "Consentry", ("direct", "nginx proxy", "auth_request + FastAPI", "the same without an ORM")
+        )
     return 1 if any(one.failed for one in measured) else 0
 
 

@@ -19,6 +19,15 @@ class Measured:
     of_direct: float = 1.0
 
 
+def print_ratios(lines: Sequence[Measured], way: str, others: Sequence[str]) -> None:
+    """Print how many times the rate of each of the others this way had, a line per load."""
+    rates = {(line.case, line.way): line.requests_per_s for line in lines}
+    print(f"\n{f'{way}, times the rate of':<26}" + "".join(f"{other:>27}" for other in others))
+    for case in dict.fromkeys(line.case for line in lines):
+        times = [rates[case, way] / rates[case, other] if rates[case, other] else 0.0 for other in others]
+        print(f"  {case:<24}" + "".join(f"{one:>27.2f}" for one in times))
+
+
 def print_table(lines: Sequence[Measured]) -> None:
     """Print it, one block per load."""
     print(f"{'':<26}{'req/s':>10}{'of direct':>11}{'MB/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'failed':>8}")
