@@ -25,12 +25,13 @@ from app.chain.deployment import Deployment, check
 from app.chain.nodes import Nodes
 from app.chain.sender import Signer as TxSigner
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
+from app.core.mirror import Standing
 from app.core.pseudonym import study_key
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.front import MOUNT, Front
 from app.gateway.ports import Alarm, GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
-from app.gateway.serving import server_config
+from app.gateway.serving import server_config, set_aside_long_lived_objects
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
@@ -64,6 +65,7 @@ _LOG = logging.getLogger(__name__)
 RECORDER_INDEX, RELAYER_INDEX = 8, 9
 _CLAIM_LIFETIME_S = 14 * 86400
 _SETTLE_S = 2.0
+_LOOK_FOR_STANDING_S = 0.5
 _LOOK_FOR_FILES_S = 10.0
 
 Say = Callable[[str], None]
@@ -153,13 +155,22 @@ async def serve(gateway: Gateway) -> None:
         )
     )
     serving = asyncio.create_task(server.serve())
+    settling = asyncio.create_task(_set_aside_the_mirror(gateway.api.standing))
     done, _ = await asyncio.wait({serving, *gateway.loops}, return_when=asyncio.FIRST_COMPLETED)
+    await _ended([settling])
     if serving not in done:
         _LOG.error("a loop has ended: stopping, so that nothing is served without it")
         server.should_exit = True
         await serving
     for task in done:
         task.result()
+
+
+async def _set_aside_the_mirror(standing: Callable[[], Standing | None]) -> None:
+    """Once the chain has been read, the garbage collector need not walk every consent again and again."""
+    while standing() is None:  # noqa: ASYNC110 - the follower tells nobody when
+        await asyncio.sleep(_LOOK_FOR_STANDING_S)
+    set_aside_long_lived_objects()
 
 
 def _application(settings: Settings, dicomweb: Dicomweb, api: ASGIApp) -> ASGIApp:
