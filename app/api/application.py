@@ -41,6 +41,7 @@ def create_application(wiring: Wiring) -> FastAPI:
         redirect_slashes=False,
     )
     application.state.wiring = wiring
+    application.state.probes = health.Probes(wiring)
     application.state.reading_turn = asyncio.Semaphore(1)
     for module in _MODULES:
         application.include_router(module.router)

@@ -13,6 +13,8 @@ from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 router = APIRouter(tags=["health"])
 
 _CHECK_TIMEOUT_S = 3.0
+_GOOD_FOR_S = 2
+_OK = "ok"
 
 
 @router.get("/healthz")
@@ -25,10 +27,11 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
     """Whether requests would be served now: 200, or 503 with what is missing."""
     wiring = wiring_of(request)
-    pacs, rpc = await asyncio.gather(_pacs(wiring), _rpc(wiring))
+    probes: Probes = request.app.state.probes
+    pacs, rpc = await probes.results()
     standing, condition = wiring.standing(), wiring.condition()
     writable = wiring.journal.available
-    ready = standing is not None and pacs == "ok" and writable and not condition.late
+    ready = standing is not None and pacs == _OK and writable and not condition.late
     response.status_code = 200 if ready else 503
     response.headers["Cache-Control"] = "no-store"
     return {
@@ -61,12 +64,37 @@ async def metrics(request: Request) -> Response:
     )
 
 
+class Probes:
+    """Asks the archive and the nodes whether they answer: whoever asks meanwhile shares the question, and a good answer
+    counts for two seconds, so that nobody outside can make us ask them without end.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._good_until_s = 0.0
+        self._asking: asyncio.Task[tuple[str, str]] | None = None
+
+    async def results(self) -> tuple[str, str]:
+        """(archive, nodes): "ok" or "unavailable"."""
+        if self._wiring.clock() < self._good_until_s:
+            return _OK, _OK
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> tuple[str, str]:
+        pacs, rpc = await asyncio.gather(_pacs(self._wiring), _rpc(self._wiring))
+        if pacs == rpc == _OK:
+            self._good_until_s = self._wiring.clock() + _GOOD_FOR_S
+        return pacs, rpc
+
+
 async def _pacs(wiring: Wiring) -> str:
     try:
         await asyncio.wait_for(wiring.origin.check(), _CHECK_TIMEOUT_S)
     except (OriginUnavailableError, OriginInvalidError, TimeoutError):
         return "unavailable"
-    return "ok"
+    return _OK
 
 
 async def _rpc(wiring: Wiring) -> str:
@@ -74,4 +102,4 @@ async def _rpc(wiring: Wiring) -> str:
         await asyncio.wait_for(wiring.nodes.check_chain(wiring.place.chain_id), _CHECK_TIMEOUT_S)
     except (RpcError, TimeoutError):
         return "unavailable"
-    return "ok"
+    return _OK
