@@ -99,6 +99,8 @@ class Dicomweb:
         return session
 
     async def _refuse(self, error: Exception, answer: Answer, began_s: float) -> None:
+        if isinstance(error, ReaderGoneError):
+            return  # nobody is left to be told, and a client may leave
         if isinstance(error, JournalUnavailableError):
             answer.recorded.clear()  # what was not written has no outcome
         if isinstance(error, OriginInvalidError | DatasetInvalidError):
@@ -107,7 +109,7 @@ class Dicomweb:
         if refusal.name == "internal":
             # The text of an exception may hold what the request or a data set said; its place in the code may not.
             _LOG.error("unexpected %s at %s", type(error).__name__, _place(error))
-        if answer.started or isinstance(error, ReaderGoneError):
+        if answer.started:
             return  # not finishing makes the server cut the connection, so that nothing short looks whole (P10)
         if refusal.name == "not-found":
             await self._denials.wait(began_s)
