@@ -65,6 +65,7 @@ async def up(settings: Settings, say: Say, ready: Callable[[Up], Any] | None = N
     dev_file = settings.data_dir / "dev.json"
     dev_file.unlink(missing_ok=True)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(dev_file.unlink, missing_ok=True)
         chain = await stack.enter_async_context(_chain(settings, say)) if settings.embedded_chain else None
         deployment = await _deployment(settings, chain, say)
         if not settings.pacs_url:
@@ -79,7 +80,6 @@ async def up(settings: Settings, say: Say, ready: Callable[[Up], Any] | None = N
         if announcing in done:
             announcing.result()  # raises what went wrong while announcing, and ends the stack with it
         await serving
-    dev_file.unlink(missing_ok=True)
 
 
 async def _announce(

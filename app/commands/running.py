@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import platform
+import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -144,6 +145,9 @@ def _settings() -> Settings:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
+    # A request to end is a Ctrl-C: otherwise the server, once it has closed, would end the process by the signal, and
+    # nothing would be put away.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
     try:
         asyncio.run(work)
     except KeyboardInterrupt:

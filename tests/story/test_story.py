@@ -1,6 +1,7 @@
 """The two commands of the README as a user runs them: the demonstration holds, the stack resumes after a power cut."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,16 @@ def test_a_bad_setting_refuses_to_start(tmp_path: Path, settings: dict[str, str]
     assert key in ended.stderr
     assert not any(value in ended.stderr + ended.stdout for value in settings.values())
     assert not list(tmp_path.iterdir()), "nothing was started or written"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_end_puts_everything_away(tmp_path: Path, number: signal.Signals) -> None:
+    with live_stack(tmp_path) as stack:
+        assert stack.process is not None
+        chain = stack.pids["chain"]
+        os.kill(stack.process.pid, number)
+        assert stack.process.wait(40) == 0
+        assert not (tmp_path / "dev.json").exists()
+        with pytest.raises(ProcessLookupError):
+            os.kill(chain, 0)
+        assert "leaked" not in stack.log.read_text()
