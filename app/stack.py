@@ -50,7 +50,7 @@ _MOVE_DELAY_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A running stack. ``patients`` are the enrolled ones that dev.json names."""
+    """A running stack; ``chain`` is None where a node was named."""
 
     gateway: Gateway
     chain: Anvil | None

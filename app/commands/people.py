@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import typer
-from eth_account import Account
 
 from app.commands.client import (
     DEFAULT_GATEWAY,
@@ -106,13 +105,3 @@ def decline(
         f"/api/access-requests/{request_id}/decision", {"decision": "decline"}
     )
     emit(answer, as_json, [f"status  {answer['status']}"])
-
-
-def new_wallet(as_json: JsonOption = False) -> None:
-    """Make a new wallet key (for trying things out) and print it."""
-    account = Account.create()
-    emit(
-        {"address": account.address, "key": "0x" + account.key.hex()},
-        as_json,
-        [account.address, "0x" + account.key.hex()],
-    )
