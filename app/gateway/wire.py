@@ -60,6 +60,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        # Pause at the first byte the kernel does not take: a rest below the mark would keep the whole piece it is the
+        # end of, with the next one beside it (P18).
+        self.transport.set_write_buffer_limits(high=0)
         self._deadline = self.loop.call_later(self.limits.head_s, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
