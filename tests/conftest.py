@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from tests.support.needs import NEEDS, corpus_folder
+from tests.support.orthanc import ended_orthancs
 
 # Fixtures that several areas use.
 pytest_plugins = ("tests.support.chain", "tests.support.live")
@@ -93,6 +94,7 @@ def pytest_runtest_makereport(
     if report.failed:
         command = f"pytest '{item.nodeid}' --seed={item.config.stash[_seed]} --profile={item.config.stash[_profile]}"
         report.sections.append(("Repeat it with", command))
+        report.sections.extend(("A server that the tests use is gone", said) for said in ended_orthancs())
     return report
 
 
