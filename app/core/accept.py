@@ -29,6 +29,10 @@ class MediaRange:
     transfer_syntax: str
     weight: int
 
+    def covers(self, media_type: str) -> bool:
+        """Whether a bare answer of this type is within the range."""
+        return self.media_type in ("*/*", media_type, f"{media_type.partition('/')[0]}/*")
+
 
 def parse_accept(values: Sequence[bytes]) -> list[MediaRange] | None:
     """The ranges of all the Accept values, heaviest first, as written among equals. None where a value is malformed.

@@ -1,4 +1,4 @@
-"""The DICOMweb grammar: method, raw path and raw query in; a resource or a typed refusal out (PS3.18 §10.4, §10.6).
+"""The DICOMweb grammar: method, raw path and raw query in; a resource or a typed refusal out (PS3.18 §10.4 to §10.6).
 
 The path is judged as it came, before any decoding: no component that this grammar takes needs an escape.
 """
@@ -7,17 +7,18 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicomweb import BULK_WORDS, Level, Representation, Retrieve, Search, Store
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.core.problem import Problem, ProblemError, problem
 from app.core.qido import MAX_LIMIT, parse_search
-from app.core.rendering import parse_retrieval_query
+from app.core.rendering import RENDERING_PARAMETERS, THUMBNAIL_PARAMETERS, parse_retrieval_query
 
 MAX_FRAMES: Final = 2_000
 MAX_UID_LENGTH: Final = 64
 MAX_BULK_DEPTH: Final = 64
 
 _READ: Final = ("GET", "HEAD", "OPTIONS")
+_READ_OR_STORE: Final = (*_READ, "POST")
 _INSTANCE: Final = "/studies/{study}/series/{series}/instances/{instance}"
 
 
@@ -32,27 +33,44 @@ class Route:
 
 ROUTES: Final[tuple[Route, ...]] = (
     # PS3.18 Table 10.6.1-1: searches
-    Route("/studies", Level.STUDY),
+    Route("/studies", Level.STUDY, _READ_OR_STORE),
     Route("/studies/{study}/series", Level.SERIES),
     Route("/studies/{study}/instances", Level.INSTANCE),
     Route("/studies/{study}/series/{series}/instances", Level.INSTANCE),
     Route("/series", Level.SERIES),
     Route("/instances", Level.INSTANCE),
-    # PS3.18 Tables 10.4.1-1 to 10.4.1-5: retrievals
-    Route("/studies/{study}", Representation.DICOM),
+    # PS3.18 Tables 10.4.1-1 to 10.4.1-6: retrievals
+    Route("/studies/{study}", Representation.DICOM, _READ_OR_STORE),
     Route("/studies/{study}/metadata", Representation.METADATA),
     Route("/studies/{study}/rendered", Representation.RENDERED),
+    Route("/studies/{study}/thumbnail", Representation.THUMBNAIL),
+    Route("/studies/{study}/bulkdata", Representation.ALL_BULKDATA),
+    Route("/studies/{study}/pixeldata", Representation.PIXELDATA),
     Route("/studies/{study}/series/{series}", Representation.DICOM),
     Route("/studies/{study}/series/{series}/metadata", Representation.METADATA),
     Route("/studies/{study}/series/{series}/rendered", Representation.RENDERED),
+    Route("/studies/{study}/series/{series}/thumbnail", Representation.THUMBNAIL),
+    Route("/studies/{study}/series/{series}/bulkdata", Representation.ALL_BULKDATA),
+    Route("/studies/{study}/series/{series}/pixeldata", Representation.PIXELDATA),
     Route(_INSTANCE, Representation.DICOM),
     Route(f"{_INSTANCE}/metadata", Representation.METADATA),
     Route(f"{_INSTANCE}/rendered", Representation.RENDERED),
+    Route(f"{_INSTANCE}/thumbnail", Representation.THUMBNAIL),
+    Route(f"{_INSTANCE}/bulkdata", Representation.ALL_BULKDATA),
+    Route(f"{_INSTANCE}/pixeldata", Representation.PIXELDATA),
     Route(f"{_INSTANCE}/frames/{{frames}}", Representation.FRAMES),
     Route(f"{_INSTANCE}/frames/{{frames}}/rendered", Representation.RENDERED_FRAMES),
-    # What a BulkDataURI points to (PS3.18 §10.4.1.1.5 leaves its form to the origin server)
-    Route(f"{_INSTANCE}/bulk/{{bulk}}", Representation.BULKDATA),
+    Route(f"{_INSTANCE}/frames/{{frames}}/thumbnail", Representation.THUMBNAIL_FRAMES),
+    # What a BulkDataURI points to
+    *(Route(f"{_INSTANCE}/{word}/{{bulk}}", Representation.BULKDATA) for word in BULK_WORDS),
 )
+# The query parameters that each takes (PS3.18 §10.4.1.2); whatever else there is means nothing.
+_PARAMETERS: Final = {
+    Representation.RENDERED: RENDERING_PARAMETERS,
+    Representation.RENDERED_FRAMES: RENDERING_PARAMETERS,
+    Representation.THUMBNAIL: THUMBNAIL_PARAMETERS,
+    Representation.THUMBNAIL_FRAMES: THUMBNAIL_PARAMETERS,
+}
 
 _Shape = tuple[bytes, ...]
 
@@ -79,10 +97,13 @@ _ITEM: Final = re.compile(rb"[1-9][0-9]{0,5}").fullmatch
 _COMPONENT: Final = re.compile(rb"(?!\.)[A-Za-z0-9.,-]+(?<!\.)").fullmatch
 
 
-def parse(method: str, raw_path: bytes, raw_query: bytes, max_limit: int = MAX_LIMIT) -> Retrieve | Search | Problem:
+def parse(
+    method: str, raw_path: bytes, raw_query: bytes, max_limit: int = MAX_LIMIT
+) -> Retrieve | Search | Store | Problem:
     """What a request asks for. ``raw_path`` is below the mount point and, like ``raw_query``, as on the wire.
 
-    GET, HEAD and OPTIONS all give the resource: the caller answers each in its own way. A method that the path does
+    GET, HEAD and OPTIONS all give the resource: the caller answers each in its own way. POST gives what is to be stored
+    where (PS3.18 Table 10.5.1-1). A method that the path does
     not take is method-not-allowed with ``Allow``; a path outside the grammar is invalid-uid where a component is
     malformed, else not-found. A limit above ``max_limit`` is capped and marked so.
     """
@@ -97,6 +118,8 @@ def parse(method: str, raw_path: bytes, raw_query: bytes, max_limit: int = MAX_L
     if method not in route.methods:
         return problem("method-not-allowed").with_header("Allow", ", ".join(route.methods))
     try:
+        if method == "POST":
+            return _store(parts, raw_query)
         return _resource(route.target, parts, raw_query, max_limit)
     except ProblemError as refusal:
         return refusal.problem
@@ -113,16 +136,21 @@ def _resource(
     instance = InstanceUid(parts[6].decode("ascii")) if count > 6 else None
     frames: tuple[int, ...] = ()
     bulk_path: tuple[str, ...] = ()
+    bulk_word = BULK_WORDS[0]
     if target is Representation.BULKDATA:
-        bulk_path = _bulk_path(parts[_BULK_AT:])
+        bulk_path, bulk_word = _bulk_path(parts[_BULK_AT:]), parts[_BULK_AT - 1].decode("ascii")
     elif count > 8:
         frames = _frames(parts[8])
     query: tuple[tuple[str, str], ...] = ()
     accept: str | None = None
     if raw_query:
-        rendered = target in (Representation.RENDERED, Representation.RENDERED_FRAMES)
-        query, accept = parse_retrieval_query(raw_query, rendered=rendered)
-    return Retrieve(target, study, series, instance, frames, bulk_path, query, accept)
+        query, accept = parse_retrieval_query(raw_query, _PARAMETERS.get(target, {}))
+    return Retrieve(target, study, series, instance, frames, bulk_path, query, accept, bulk_word)
+
+
+def _store(parts: list[bytes], raw_query: bytes) -> Store:
+    _, accept = parse_retrieval_query(raw_query, {})
+    return Store(StudyUid(parts[2].decode("ascii")) if len(parts) > 2 else None, accept)
 
 
 def _frames(raw: bytes) -> tuple[int, ...]:

@@ -16,7 +16,11 @@ _SUFFIXES: Final[dict[Representation, str]] = {
     Representation.FRAMES: "/frames/{frames}",
     Representation.RENDERED: "/rendered",
     Representation.RENDERED_FRAMES: "/frames/{frames}/rendered",
-    Representation.BULKDATA: "/bulk/{bulk}",
+    Representation.THUMBNAIL: "/thumbnail",
+    Representation.THUMBNAIL_FRAMES: "/frames/{frames}/thumbnail",
+    Representation.PIXELDATA: "/pixeldata",
+    Representation.BULKDATA: "/{word}/{bulk}",
+    Representation.ALL_BULKDATA: "/bulkdata",
 }
 
 
@@ -28,7 +32,7 @@ def path_of(target: Retrieve) -> str:
     if target.instance is not None:
         path += f"/instances/{target.instance}"
     frames, bulk = ",".join(map(str, target.frames)), "/".join(target.bulk_path)
-    return path + _SUFFIXES[target.representation].format(frames=frames, bulk=bulk)
+    return path + _SUFFIXES[target.representation].format(frames=frames, bulk=bulk, word=target.bulk_word)
 
 
 def mapped_link(url: str, public_url: str) -> str | None:

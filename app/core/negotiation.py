@@ -4,10 +4,9 @@ The archive is always asked in the form that archives understand best, a multipa
 user agent wants a single part, the gateway takes it out of its envelope.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain
 from typing import Final
 
 from app.core.accept import MediaRange, parse_accept
@@ -18,6 +17,7 @@ _MULTIPART: Final = "multipart/related"
 _DICOM: Final = "application/dicom"
 _OCTETS: Final = "application/octet-stream"
 _JSON: Final = "application/dicom+json"
+XML: Final = "application/dicom+xml"
 
 # PS3.18 Tables 8.7.3-4 and 8.7.3-5: the compressed pixel data types, each with its default transfer syntax.
 _COMPRESSED: Final[dict[str, str]] = {
@@ -27,21 +27,38 @@ _COMPRESSED: Final[dict[str, str]] = {
     "image/jp2": "1.2.840.10008.1.2.4.90",
     "image/jpx": "1.2.840.10008.1.2.4.92",
     "image/jphc": "1.2.840.10008.1.2.4.201",
+    "video/mpeg2": "1.2.840.10008.1.2.4.100",
+    "video/mp4": "1.2.840.10008.1.2.4.102",
+    "video/h265": "1.2.840.10008.1.2.4.107",
 }
 _FRAME_TYPES: Final = (_OCTETS, *_COMPRESSED)
+# PS3.18 Table 8.7.4-1, of which the moving and the written ones are not made here.
+PICTURES: Final = ("image/jpeg", "image/png", "image/gif", "image/jp2")
 # What each representation can be had as, the most usual first.
 _TYPES: Final[dict[Representation, tuple[str, ...]]] = {
     Representation.METADATA: (_JSON, "application/json"),
-    Representation.RENDERED: ("image/jpeg", "image/png"),
-    Representation.RENDERED_FRAMES: ("image/jpeg", "image/png"),
+    Representation.RENDERED: PICTURES,
+    Representation.RENDERED_FRAMES: PICTURES,
+    Representation.THUMBNAIL: PICTURES,
+    Representation.THUMBNAIL_FRAMES: PICTURES,
     Representation.DICOM: (_DICOM,),
     Representation.BULKDATA: (_OCTETS,),
+    Representation.ALL_BULKDATA: (_OCTETS,),
     Representation.FRAMES: _FRAME_TYPES,
+    Representation.PIXELDATA: _FRAME_TYPES,
 }
-# Those that come bare; the others come in parts.
-_BARE: Final = frozenset({Representation.METADATA, Representation.RENDERED, Representation.RENDERED_FRAMES})
+_THUMBNAILS: Final = frozenset({Representation.THUMBNAIL, Representation.THUMBNAIL_FRAMES})
+# The archive is asked for these bare: a picture, or JSON.
+_BARE: Final = _THUMBNAILS | {Representation.METADATA, Representation.RENDERED, Representation.RENDERED_FRAMES}
+# One picture stands for whatever the resource holds; in an envelope come the pictures of all of it.
+_SHOWN_BY_ONE: Final = _THUMBNAILS | {Representation.RENDERED}
+_FRAMED: Final = frozenset({Representation.FRAMES, Representation.PIXELDATA})
+_BULK: Final = frozenset({Representation.BULKDATA, Representation.ALL_BULKDATA})
+_NEVER_ALONE: Final = frozenset({Representation.PIXELDATA, Representation.ALL_BULKDATA})
 _ANY: Final = "*"
 _MANY_SYNTAXES: Final = 3
+# How often the archive is asked before a user agent is told that nothing it takes can be had.
+_MOST_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +67,13 @@ class Chosen:
 
     ``upstream``: the one Accept value to ask the archive with. ``media_type``: what the answer is made of: its own
     type, or that of each part when ``multipart``, which makes it ``multipart/related; type="<media_type>"``.
+    ``others``: what the user agent would take in its place, most wanted first, where the archive cannot give this.
     """
 
     upstream: str
     media_type: str
     multipart: bool
+    others: "tuple[Chosen, ...]" = field(default=(), compare=False)
 
     @property
     def unwraps(self) -> bool:
@@ -79,10 +98,10 @@ def negotiate(target: Retrieve | Search, accept_values: Sequence[bytes]) -> Chos
     if target.accept is not None:
         accept_values = (target.accept.encode("utf-8"),)
     if isinstance(target, Search):
-        representation, single = Representation.METADATA, True
+        representation, single = Representation.METADATA, False
     else:
         representation = target.representation
-        single = target.level is Level.INSTANCE and not target.frames[1:]
+        single = representation in _SHOWN_BY_ONE or (target.level is Level.INSTANCE and not target.frames[1:])
     return _negotiated(representation, tuple(accept_values), single=single)
 
 
@@ -94,30 +113,47 @@ def _negotiated(representation: Representation, accept_values: tuple[bytes, ...]
     offers = _offers(representation, single=single)
     refused = [one for one in ranges if one.weight == 0]
     wanted = [one for one in ranges if one.weight]
-    for media_range in wanted:
-        for offer in offers:
-            if _takes(media_range, offer) and not any(_names(one, offer) for one in refused):
-                return _chosen(representation, offer, media_range, wanted)
-    return problem("not-acceptable")
+    acceptable = [
+        _chosen(representation, offer, media_range, wanted)
+        for media_range in wanted
+        for offer in offers
+        if _takes(media_range, offer) and not any(_names(one, offer) for one in refused)
+    ]
+    if not acceptable:
+        return problem("not-acceptable")
+    # To be asked again in the same words would not change the archive's answer.
+    by_words: dict[str, Chosen] = {}
+    for one in acceptable:
+        by_words.setdefault(one.upstream, one)
+    first, *others = list(by_words.values())[:_MOST_TRIES]
+    return replace(first, others=tuple(others))
 
 
-def _offers(representation: Representation, *, single: bool) -> Iterable[_Offer]:
+def _offers(representation: Representation, *, single: bool) -> Sequence[_Offer]:
     """What can be had, in the order of preference among what one range takes."""
     types = _TYPES[representation]
-    if representation in _BARE:
-        return [_Offer(media_type, multipart=False) for media_type in types]
+    bare = [_Offer(media_type, multipart=False) for media_type in types]
+    if representation is Representation.METADATA:
+        return [*bare, *_xml_offers(single=single)]
+    if representation in _THUMBNAILS:
+        return bare
     enveloped = [_Offer(media_type, multipart=True) for media_type in types]
-    return chain(enveloped, (_Offer(one.media_type, multipart=False) for one in enveloped if single))
+    if representation in _NEVER_ALONE or not single:
+        return enveloped
+    return [*bare, *enveloped] if representation in _BARE else [*enveloped, *bare]
+
+
+def _xml_offers(*, single: bool) -> Sequence[_Offer]:
+    """PS3.18 Table 10.4.4-1: a part for each data set. A single one may come without its envelope, as bulk data may."""
+    return (_Offer(XML, multipart=True), _Offer(XML, multipart=False))[: 1 + single]
 
 
 def _takes(media_range: MediaRange, offer: _Offer) -> bool:
     """Whether the range covers the offer. In an envelope, ``type`` says what of; without it, anything."""
     wanted = media_range.media_type
-    if wanted == "*/*":
-        return True
-    if offer.multipart:
+    if offer.multipart and wanted != "*/*":
         return wanted in (_MULTIPART, "multipart/*") and media_range.type in ("", "*/*", offer.media_type)
-    return wanted == offer.media_type or wanted == f"{offer.media_type.partition('/')[0]}/*"
+    return media_range.covers(offer.media_type)
 
 
 def _names(media_range: MediaRange, offer: _Offer) -> bool:
@@ -132,12 +168,12 @@ def _chosen(
 ) -> Chosen:
     if representation in _BARE:
         upstream = _JSON if representation is Representation.METADATA else offer.media_type
-        return Chosen(upstream, offer.media_type, multipart=False)
+        return Chosen(upstream, offer.media_type, offer.multipart)
     media_type, syntax = offer.media_type, ""
-    if representation is not Representation.BULKDATA:
+    if representation not in _BULK:
         # Who names no type, as dicomweb-client asks for frames, takes it as it is stored
         syntax = media_range.transfer_syntax or (_ANY if _is_vague(media_range) else "")
-    if representation is Representation.FRAMES and _takes_most(wanted):
+    if representation in _FRAMED and _takes_most(wanted):
         media_type, syntax = _OCTETS, _ANY
     upstream = f'{_MULTIPART}; type="{media_type}"' + (f"; transfer-syntax={syntax}" if syntax else "")
     return Chosen(upstream, media_type, offer.multipart)

@@ -35,6 +35,24 @@ RESOURCES: Final = [
     (f"{_INSTANCE}/frames/7", Retrieve(Representation.FRAMES, S, E, N, (7,))),
     (f"{_INSTANCE}/frames/3,1,2", Retrieve(Representation.FRAMES, S, E, N, (3, 1, 2))),
     (f"{_INSTANCE}/frames/2/rendered", Retrieve(Representation.RENDERED_FRAMES, S, E, N, (2,))),
+    (f"{_STUDY}/thumbnail", Retrieve(Representation.THUMBNAIL, S)),
+    (f"{_SERIES}/thumbnail", Retrieve(Representation.THUMBNAIL, S, E)),
+    (f"{_INSTANCE}/thumbnail", Retrieve(Representation.THUMBNAIL, S, E, N)),
+    (f"{_INSTANCE}/frames/9,2/thumbnail", Retrieve(Representation.THUMBNAIL_FRAMES, S, E, N, (9, 2))),
+    (f"{_STUDY}/pixeldata", Retrieve(Representation.PIXELDATA, S)),
+    (f"{_SERIES}/pixeldata", Retrieve(Representation.PIXELDATA, S, E)),
+    (f"{_INSTANCE}/pixeldata", Retrieve(Representation.PIXELDATA, S, E, N)),
+    (f"{_STUDY}/bulkdata", Retrieve(Representation.ALL_BULKDATA, S)),
+    (f"{_SERIES}/bulkdata", Retrieve(Representation.ALL_BULKDATA, S, E)),
+    (f"{_INSTANCE}/bulkdata", Retrieve(Representation.ALL_BULKDATA, S, E, N)),
+    (
+        f"{_INSTANCE}/bulkdata/00420011",
+        Retrieve(Representation.BULKDATA, S, E, N, bulk_path=("00420011",), bulk_word="bulkdata"),
+    ),
+    (
+        f"{_INSTANCE}/bulkdata/00400275/2/00420011",
+        Retrieve(Representation.BULKDATA, S, E, N, bulk_path=("00400275", "2", "00420011"), bulk_word="bulkdata"),
+    ),
     (f"{_INSTANCE}/bulk/7FE00010", Retrieve(Representation.BULKDATA, S, E, N, bulk_path=("7fe00010",))),
     (
         f"{_INSTANCE}/bulk/00081140/1/00081155",
@@ -129,12 +147,18 @@ BAD_PATHS: Final = [
     ("/patients", "not-found"),
     ("/Studies", "not-found"),
     ("/system", "not-found"),
-    (f"{_STUDY}/thumbnail", "not-found"),
+    (f"{_STUDY}/thumbnails", "not-found"),
+    (f"{_STUDY}/thumbnail/1", "not-found"),
+    (f"{_STUDY}/bulk/7fe00010", "not-found"),
+    (f"{_SERIES}/pixeldata/1", "not-found"),
+    (f"{_INSTANCE}/frames/0/thumbnail", "invalid-frames"),
+    (f"{_INSTANCE}/bulkdata/xyz", "invalid-uid"),
+    (f"{_INSTANCE}/bulkdata/", "invalid-uid"),
+    (f"{_INSTANCE}/bulkdata/00081140/0/00081155", "invalid-uid"),
     (f"{_STUDY}/instances/{N}", "not-found"),
     (f"{_STUDY}/frames/1", "not-found"),
     (f"{_SERIES}/metadata/x", "not-found"),
     (f"{_INSTANCE}/bulk", "invalid-uid"),
-    (f"{_INSTANCE}/bulkdata", "not-found"),
 ]
 
 
@@ -221,6 +245,13 @@ BAD_RENDERING: Final = [
     ("viewport=100", "invalid-parameter"),
     ("viewport=100,200,1", "invalid-parameter"),
     ("viewport=-1,200", "invalid-parameter"),
+    ("viewport=0,200", "invalid-parameter"),
+    ("viewport=100,0.0", "invalid-parameter"),
+    ("viewport=1e3,200", "invalid-parameter"),
+    ("viewport=100,200,1,2,3", "invalid-parameter"),
+    ("window=40,0,linear", "invalid-parameter"),
+    ("window=40,-400,sigmoid", "invalid-parameter"),
+    ("iccprofile=cmyk", "invalid-parameter"),
     ("window=40,400", "invalid-parameter"),
     ("window=40,400,cubic", "invalid-parameter"),
     ("window=٤٠,400,linear", "invalid-parameter"),
@@ -240,6 +271,23 @@ def test_a_bad_rendering_parameter_is_refused(raw: str, name: str) -> None:
     refusal = parse("GET", f"{_INSTANCE}/rendered".encode(), raw.encode())
     assert isinstance(refusal, Problem)
     assert refusal.name == name
+
+
+THUMBNAILS: Final = [
+    ("viewport=100%2C200", (("viewport", "100,200"),)),
+    ("quality=0&window=x&annotation=none", ()),
+    ("viewport=100", "invalid-parameter"),
+    ("viewport=100,200,0,0,50,60", "invalid-parameter"),
+    ("viewport=1,1&viewport=1,1", "ambiguous-parameter"),
+    ("Viewport=1,1", "ambiguous-parameter"),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), THUMBNAILS)
+@pytest.mark.parametrize("path", ["/thumbnail", "/frames/3/thumbnail"])
+def test_of_a_thumbnail_only_the_size_is_asked_for(path: str, raw: str, expected: object) -> None:
+    found = parse("GET", f"{_INSTANCE}{path}".encode(), raw.encode())
+    assert (found.name if isinstance(found, Problem) else found.query) == expected  # type: ignore[union-attr]
 
 
 def test_accept_is_handed_on_and_rendering_parameters_mean_nothing_elsewhere() -> None:

@@ -18,13 +18,21 @@ TARGETS: Final[dict[str, Retrieve | Search]] = {
     "metadata": Retrieve(Representation.METADATA, STUDY),
     "study": Retrieve(Representation.DICOM, STUDY),
     "instance": Retrieve(Representation.DICOM, STUDY, SERIES, INSTANCE),
+    "instance-metadata": Retrieve(Representation.METADATA, STUDY, SERIES, INSTANCE),
     "frame": Retrieve(Representation.FRAMES, STUDY, SERIES, INSTANCE, (1,)),
     "frames": Retrieve(Representation.FRAMES, STUDY, SERIES, INSTANCE, (1, 2)),
     "bulk": Retrieve(Representation.BULKDATA, STUDY, SERIES, INSTANCE, bulk_path=("00420011",)),
     "rendered": Retrieve(Representation.RENDERED, STUDY, SERIES, INSTANCE),
+    "rendered-study": Retrieve(Representation.RENDERED, STUDY),
     "rendered-frame": Retrieve(Representation.RENDERED_FRAMES, STUDY, SERIES, INSTANCE, (1,)),
+    "rendered-frames": Retrieve(Representation.RENDERED_FRAMES, STUDY, SERIES, INSTANCE, (3, 1)),
+    "thumbnail": Retrieve(Representation.THUMBNAIL, STUDY, SERIES),
+    "frame-thumbnails": Retrieve(Representation.THUMBNAIL_FRAMES, STUDY, SERIES, INSTANCE, (3, 1)),
+    "pixels": Retrieve(Representation.PIXELDATA, STUDY, SERIES, INSTANCE),
+    "bulks": Retrieve(Representation.ALL_BULKDATA, STUDY),
 }
 DICOM, OCTETS, JSON = "application/dicom", "application/octet-stream", "application/dicom+json"
+XML = "application/dicom+xml"
 LITTLE, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
 EVERYTHING: Final = ", ".join(
     f'multipart/related; type="{media_type}"; transfer-syntax={syntax}'
@@ -52,7 +60,22 @@ CHOSEN: Final = [
     ("search", "application/json; charset=utf-8", JSON, "application/json", False),
     ("search", "application/dicom+json;q=0.1, application/json;q=0.9", JSON, "application/json", False),
     ("search", "application/dicom+json;q=0, */*", JSON, "application/json", False),
-    ("search", 'multipart/related; type="application/dicom+xml", application/dicom+json;q=0.5', JSON, JSON, False),
+    ("search", 'multipart/related; type="application/dicom+xml", application/dicom+json;q=0.5', JSON, XML, True),
+    ("search", "multipart/related; type=application/dicom+xml", JSON, XML, True),
+    ("search", "multipart/related", JSON, XML, True),
+    ("search", "application/dicom+xml, application/dicom+json;q=0.1", JSON, JSON, False),
+    (
+        "search",
+        'multipart/related; type="application/dicom+xml";q=0.5, application/json',
+        JSON,
+        "application/json",
+        False,
+    ),
+    ("search", 'multipart/related; type="application/dicom+xml";q=0, */*', JSON, JSON, False),
+    ("metadata", 'multipart/related; type="application/dicom+xml"', JSON, XML, True),
+    ("metadata", "multipart/*", JSON, XML, True),
+    ("instance-metadata", 'multipart/related; type="application/dicom+xml"', JSON, XML, True),
+    ("instance-metadata", "application/dicom+xml", JSON, XML, False),
     ("metadata", "APPLICATION/DICOM+JSON", JSON, JSON, False),
     ("study", "*/*", _envelope(DICOM, "*"), DICOM, True),
     ("study", "multipart/related", _envelope(DICOM, "*"), DICOM, True),
@@ -95,7 +118,25 @@ CHOSEN: Final = [
     ("rendered", "image/png, image/jpeg", "image/png", "image/png", False),
     ("rendered", "image/jpeg;q=0, */*;q=0.1", "image/png", "image/png", False),
     ("rendered", "image/avif,image/webp,*/*;q=0.8", "image/jpeg", "image/jpeg", False),  # a browser's <img>
+    ("rendered", "image/gif", "image/gif", "image/gif", False),
+    ("rendered", "image/jp2", "image/jp2", "image/jp2", False),
+    ("rendered", 'multipart/related; type="image/png"', "image/png", "image/png", True),
+    ("rendered", "multipart/related", "image/jpeg", "image/jpeg", True),
+    ("rendered-study", "*/*", "image/jpeg", "image/jpeg", False),
+    ("rendered-study", 'multipart/related; type="image/jpeg"', "image/jpeg", "image/jpeg", True),
     ("rendered-frame", "image/jpeg", "image/jpeg", "image/jpeg", False),
+    ("rendered-frames", "*/*", "image/jpeg", "image/jpeg", True),
+    ("rendered-frames", "multipart/related; type=image/png", "image/png", "image/png", True),
+    ("thumbnail", "*/*", "image/jpeg", "image/jpeg", False),
+    ("thumbnail", "image/png, */*;q=0.5", "image/png", "image/png", False),
+    ("frame-thumbnails", "image/*", "image/jpeg", "image/jpeg", False),
+    ("pixels", "*/*", _envelope(OCTETS, "*"), OCTETS, True),
+    ("pixels", f'multipart/related; type="{OCTETS}"', _envelope(OCTETS), OCTETS, True),
+    ("pixels", 'multipart/related; type="image/jp2"', _envelope("image/jp2"), "image/jp2", True),
+    ("pixels", 'multipart/related; type="video/mp4"', _envelope("video/mp4"), "video/mp4", True),
+    ("bulks", "*/*", _envelope(OCTETS), OCTETS, True),
+    ("bulks", f'multipart/related; type="{OCTETS}"; transfer-syntax=*', _envelope(OCTETS), OCTETS, True),
+    ("frame", 'multipart/related; type="video/mpeg2"', _envelope("video/mpeg2"), "video/mpeg2", True),
 ]
 
 
@@ -109,9 +150,40 @@ def test_an_accept_that_can_be_satisfied_is(
     assert chosen.unwraps == (upstream.startswith("multipart") and not multipart)
 
 
+# (what of, Accept, what the archive is asked with when it cannot give the first)
+OTHERS: Final = [
+    ("rendered", "image/png, image/jpeg;q=0.5", ["image/jpeg"]),
+    ("rendered", "image/gif, image/png", ["image/png"]),
+    ("rendered", "image/gif", []),
+    ("rendered", "*/*", ["image/png", "image/gif"]),
+    ("rendered", "*/*, image/jpeg;q=0", ["image/gif", "image/jp2"]),
+    ("metadata", "*/*", []),
+    ("instance", "application/dicom, multipart/related; type=application/dicom", []),
+    (
+        "frame",
+        f'multipart/related; type="image/jpeg", multipart/related; type="{OCTETS}"; q=0.5',
+        [_envelope(OCTETS)],
+    ),
+    (
+        "instance",
+        f"application/dicom; transfer-syntax={JPEG}, application/dicom; transfer-syntax=*; q=0.1",
+        [_envelope(DICOM, "*")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "accept", "upstream"), OTHERS)
+def test_what_else_would_do_is_named_in_the_order_wanted(what: str, accept: str, upstream: list[str]) -> None:
+    chosen = negotiate(TARGETS[what], [accept.encode()])
+    assert isinstance(chosen, Chosen)
+    assert [other.upstream for other in chosen.others] == upstream
+
+
 NOT_ACCEPTABLE: Final = [
-    ("search", 'multipart/related; type="application/dicom+xml"'),
     ("search", "application/dicom+xml"),
+    ("metadata", "application/dicom+xml"),
+    ("metadata", 'multipart/related; type="application/dicom+json"'),
+    ("search", 'multipart/related; type="application/dicom+xml";q=0, multipart/related'),
     ("search", "text/html"),
     ("search", "application/dicom+json;q=0"),
     ("search", "*/*;q=0"),
@@ -125,9 +197,18 @@ NOT_ACCEPTABLE: Final = [
     ("frame", "application/dicom"),
     ("bulk", 'multipart/related; type="image/jpeg"'),
     ("rendered", "video/mp4"),
-    ("rendered", "image/gif"),
+    ("rendered", "image/webp"),
     ("rendered", "application/pdf"),
-    ("rendered", 'multipart/related; type="image/jpeg"'),
+    ("rendered", "text/html"),
+    ("rendered", 'multipart/related; type="video/mp4"'),
+    ("rendered-frames", "image/jpeg"),  # several pictures do not fit one
+    ("thumbnail", 'multipart/related; type="image/jpeg"'),
+    ("thumbnail", "video/mp4"),
+    ("pixels", "application/octet-stream"),
+    ("pixels", "image/jpeg"),
+    ("pixels", 'multipart/related; type="application/dicom"'),
+    ("bulks", "application/octet-stream"),
+    ("bulks", 'multipart/related; type="image/jpeg"'),
     # Malformed, over the bounds, or made to be copied into a header
     ("search", "application"),
     ("search", "application/"),
