@@ -9,7 +9,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from pydicom.datadict import dictionary_VR, keyword_dict
+from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag
 
 from app.core.dicomweb import Level
 
@@ -231,3 +231,9 @@ def tag_of(name: str) -> str:
     if dictionary_vr(tag) is None:
         raise AttributeNameError
     return tag
+
+
+@lru_cache(maxsize=8192)
+def keyword_of(tag: str) -> str:
+    """The keyword that PS3.6 gives the tag (8 hex digits), "" where it lists none."""
+    return keyword_for_tag(int(tag, 16))
