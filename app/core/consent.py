@@ -138,6 +138,10 @@ class State:
         """
         return frozenset(self.named.get(person(actor), _NO_PATIENTS)).union(self.acting.get(actor, ()))
 
+    def count_of(self, actor: Address) -> int:
+        """At least as many as ``patients_of`` gives, without looking at each."""
+        return len(self.named.get(person(actor), _NO_PATIENTS)) + len(self.acting.get(actor, ()))
+
     def claimable_with(self, claim_key: Address, now: UnixTime) -> Patient | None:
         """The patient that is enrolled with this claim key and can still be claimed at ``now``."""
         waiting = (self.patients[key] for key in self.claiming.get(claim_key, ()))

@@ -28,6 +28,10 @@ _UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _UID_LENGTH: Final = 64
 
 
+# What stands for a value that is not there (PS3.18 §F.2.5), and padding alone (PS3.5 §6.2).
+_NO_VALUES: Final[tuple[object, ...]] = (None, "", " ", {})
+
+
 class MatchingValueError(ValueError):
     """A value that the attribute's VR cannot be matched with. Its text is empty: values come from callers."""
 
@@ -52,7 +56,7 @@ def compile_matching(matching: Sequence[Matching]) -> Test:
         node = keys
         for tag in key.path[:-1]:
             node = node.setdefault(tag, {})
-        node[key.path[-1]] = key.value
+        node[key.path[-1]] = None if key.empty else key.value
     return _all_of(keys)
 
 
@@ -71,13 +75,16 @@ def _all_of(keys: dict[str, Any]) -> Test:
     tests: list[Test] = []
     paired: set[str] = set()
     for date_tag, time_tag in DATE_TIME_PAIRS.items():
-        if date_tag in keys and time_tag in keys and (moments := _moments(keys[date_tag], keys[time_tag])):
+        if keys.get(date_tag) and keys.get(time_tag) and (moments := _moments(keys[date_tag], keys[time_tag])):
             tests.append(_moment_test(date_tag, time_tag, moments))
             paired |= {date_tag, time_tag}
     for tag, key in keys.items():
         if tag in paired:
             continue
-        tests.append(_sequence_test(tag, _all_of(key)) if isinstance(key, dict) else _element_test(tag, key))
+        if key is None:
+            tests.append(_empty_test(tag))
+        else:
+            tests.append(_sequence_test(tag, _all_of(key)) if isinstance(key, dict) else _element_test(tag, key))
     if len(tests) == 1:
         return tests[0]
     return lambda dataset: all(test(dataset) for test in tests)
@@ -107,6 +114,11 @@ def _sequence_test(tag: str, item_test: Test) -> Test:
 def _element_test(tag: str, text: str) -> Test:
     value_test = _value_test(tag, text)
     return lambda dataset: any(value is not None and value_test(value) for value in _values(dataset, tag))
+
+
+def _empty_test(tag: str) -> Test:
+    # PS3.4 §C.2.2.2.7: missing, of zero length, or a sequence without items
+    return lambda dataset: all(value in _NO_VALUES for value in _values(dataset, tag))
 
 
 def _values(dataset: Mapping[str, Any], tag: str) -> Sequence[Any]:
@@ -183,6 +195,25 @@ def _name_group(group: str) -> str:
     return unicodedata.normalize("NFC", group).casefold().rstrip("^ ")
 
 
+def name_text(value: object) -> str | None:
+    """A person name's component groups as they are compared, joined by "="; None for what is no name."""
+    groups = _groups_of(value)
+    return None if groups is None else "=".join(groups)
+
+
+def name_pattern(text: str) -> str | None:
+    """The wildcard pattern that a key of one component group is compared by; None for a key of several."""
+    return None if "=" in text else _name_group(text)
+
+
+def _groups_of(value: object) -> list[str] | None:
+    if isinstance(value, str):  # older archives write a plain string
+        value = dict(zip(_GROUPS, value.split("="), strict=False))
+    if not isinstance(value, dict):
+        return None
+    return [_name_group(group) if isinstance(group := value.get(name), str) else "" for name in _GROUPS]
+
+
 def _name_test(text: str) -> _ValueTest:
     """A key of one component group matches in any group; of several, each that is not empty in its own."""
     tests = [wildcard(group) if group else None for group in map(_name_group, text.split("="))]
@@ -190,11 +221,9 @@ def _name_test(text: str) -> _ValueTest:
         raise MatchingValueError
 
     def test(value: object) -> bool:
-        if isinstance(value, str):  # older archives write a plain string
-            value = dict(zip(_GROUPS, value.split("="), strict=False))
-        if not isinstance(value, dict):
+        groups = _groups_of(value)
+        if groups is None:
             return False
-        groups = [_name_group(group) if isinstance(group := value.get(name), str) else "" for name in _GROUPS]
         if len(tests) == 1:
             return any(group and fits(group) for group in groups for fits in tests if fits)
         return all(fits is None or fits(group) for fits, group in zip(tests, groups, strict=False))

@@ -31,10 +31,13 @@ _MAX_PATH_LENGTH: Final = 8
 
 _UINT: Final = re.compile(r"[0-9]+")
 _REPEATABLE: Final = frozenset({"includefield", MODALITIES_IN_STUDY})
-# Asked for as "true", these are answered with a Warning and without what they ask for (PS3.18 §8.3.4.2, §8.3.4.5,
-# §8.3.4.6).
-_UNSUPPORTED: Final = frozenset({"fuzzymatching", "emptyvaluematching", "multiplevaluematching"})
-_RESERVED: Final = _UNSUPPORTED | {"includefield", "limit", "offset", "accept", "charset"}
+# Asked for as "true", these are answered with a Warning and without what they ask for (PS3.18 §8.3.4.2, §8.3.4.6).
+_UNSUPPORTED: Final = frozenset({"fuzzymatching", "multiplevaluematching"})
+_EMPTY_MATCHING: Final = "emptyvaluematching"
+_SWITCHES: Final = _UNSUPPORTED | {_EMPTY_MATCHING}
+RESERVED: Final = _SWITCHES | {"includefield", "limit", "offset", "accept", "charset"}
+# A key of just two quotation marks, with emptyvaluematching (PS3.18 §8.3.4.5, PS3.4 §C.2.2.2.7).
+_NOTHING: Final = '""'
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class _Query:
     capped: bool = False
     offset: int = 0
     unsupported: list[str] = field(default_factory=list)
+    empty_matching: bool = False
     accept: str | None = None
 
 
@@ -64,16 +68,22 @@ def parse_search(
     if not raw_query:
         return Search(level, study, series)
     query = _Query(level, max_limit)
+    keys = []
     for name, value in parameters(raw_query):
-        if name in _RESERVED:
+        if name in RESERVED:
             _read_reserved(query, name, value)
         else:
-            _read_key(query, name, value)
+            keys.append((name, value))
+    for name, value in keys:  # after emptyvaluematching, wherever it stands
+        _read_key(query, name, value)
     return Search(
         level,
         study,
         series,
-        tuple(Matching(path, value) for path, value in query.keys.items()),
+        tuple(
+            Matching(path, value, empty=query.empty_matching and value == _NOTHING)
+            for path, value in query.keys.items()
+        ),
         tuple(query.include),
         query.include_all,
         query.limit,
@@ -101,14 +111,22 @@ def _read_reserved(query: _Query, name: str, value: str) -> None:
         if len(digits) > _MAX_DIGITS:
             raise ProblemError(problem("invalid-parameter"))
         query.offset = int(digits)
-    elif name in _UNSUPPORTED:
-        if value not in ("true", "false"):
-            raise ProblemError(problem("invalid-parameter"))
-        if value == "true":
-            query.unsupported.append(name)
+    elif name in _SWITCHES:
+        _read_switch(query, name, value)
     elif name == "accept":
         query.accept = value
     # charset: answers are UTF-8, which PS3.18 §8.7.9 lets every user agent expect
+
+
+def _read_switch(query: _Query, name: str, value: str) -> None:
+    if value not in ("true", "false"):
+        raise ProblemError(problem("invalid-parameter"))
+    if value == "false":
+        return
+    if name == _EMPTY_MATCHING:
+        query.empty_matching = True
+    else:
+        query.unsupported.append(name)
 
 
 def _uint(value: str) -> str:
@@ -134,6 +152,9 @@ def _read_key(query: _Query, name: str, value: str) -> None:
     attribute = ATTRIBUTES.get(path[0])
     if attribute is None or not attribute.matchable or attribute.level > query.level:
         raise ProblemError(problem("unsupported-parameter"))
+    if query.empty_matching and value == _NOTHING and path not in query.keys:
+        query.keys[path] = value
+        return
     if is_list_key(path[-1]):
         value = value.replace("\\", ",")
         longest = _MAX_UID_LIST_LENGTH
@@ -160,7 +181,7 @@ def _path(name: str) -> tuple[str, ...]:
     except AttributeCaseError:
         raise ProblemError(problem("ambiguous-parameter")) from None
     except AttributeNameError:
-        wrong_case = name != name.lower() and name.lower() in _RESERVED
+        wrong_case = name != name.lower() and name.lower() in RESERVED
         raise ProblemError(problem("ambiguous-parameter" if wrong_case else "unsupported-parameter")) from None
     if any(dictionary_vr(tag) != "SQ" for tag in path[:-1]):
         raise ProblemError(problem("unsupported-parameter"))

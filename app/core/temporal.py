@@ -50,6 +50,11 @@ def key_span(vr: str, text: str) -> Span | None:
     return Span(first and first[0], last and last[1], ranged=True)
 
 
+def is_plain_date(text: str) -> bool:
+    """Whether a stored DA is written as PS3.5 has it, so that every archive compares it alike."""
+    return _VALUE["DA"].fullmatch(text) is not None
+
+
 def moment_of(vr: str, text: str) -> str | None:
     """The earliest moment that a stored value of VR DA, TM or DT means; None where it is malformed.
 

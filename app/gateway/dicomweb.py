@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.credentials import token_of
 from app.core.dicomjson import DatasetInvalidError
-from app.core.dicomweb import Search
+from app.core.dicomweb import Search, Store
 from app.core.dicomweb_grammar import parse
 from app.core.negotiation import negotiate
 from app.core.problem import Problem, ProblemError, problem
@@ -24,7 +24,14 @@ from app.gateway.recording import Recorder
 from app.gateway.resolution import Resolution
 from app.gateway.retrieval import CutError, Retrieval
 from app.gateway.searching import Searching
-from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
+from app.gateway.storing import Storing
+from app.pacs.origin import (
+    OriginInvalidError,
+    OriginRefusedError,
+    OriginTimeoutError,
+    OriginTooBroadError,
+    OriginUnavailableError,
+)
 from app.store.engine import StoreUnavailableError
 from app.store.journal import JournalUnavailableError
 from app.store.sessions import Session
@@ -35,6 +42,7 @@ _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (CutError, "not-found"),
     (JournalUnavailableError, "log-unavailable"),
     (StoreUnavailableError, "log-unavailable"),
+    (OriginTooBroadError, "payload-too-large"),
     (OriginTimeoutError, "upstream-timeout"),
     (OriginUnavailableError, "upstream-unavailable"),
     (OriginInvalidError, "upstream-invalid"),
@@ -54,6 +62,7 @@ class Dicomweb:
         recorder = Recorder(wiring)
         self._retrieval = Retrieval(wiring, admission, resolution, recorder)
         self._searching = Searching(wiring, admission, resolution, recorder)
+        self._storing = Storing(wiring, admission, resolution, recorder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises but for cancellation."""
@@ -61,7 +70,7 @@ class Dicomweb:
         answer = Answer(receive, send, head_only=scope["method"] == "HEAD")
         try:
             try:
-                await self._serve(scope, answer)
+                await self._serve(scope, receive, answer)
             except Exception as error:  # noqa: BLE001 - the one place that answers whatever went wrong
                 await self._refuse(error, answer, began_s)
         finally:
@@ -69,7 +78,7 @@ class Dicomweb:
             for record_id in answer.recorded:
                 self._wiring.journal.outcome(record_id, answer.outcome)
 
-    async def _serve(self, scope: Scope, answer: Answer) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         method: str = scope["method"]
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         raw_path: bytes = scope["raw_path"]
@@ -80,6 +89,9 @@ class Dicomweb:
         if session is None:
             await answer.start(204, None, _ALLOW)
             await answer.finish()
+            return
+        if isinstance(asked, Store):
+            await self._storing.answer(session, asked, headers, receive, answer)
             return
         chosen = negotiate(asked, [value for name, value in headers if name == b"accept"])
         if isinstance(chosen, Problem):
@@ -105,6 +117,8 @@ class Dicomweb:
             answer.recorded.clear()  # what was not written has no outcome
         if isinstance(error, OriginInvalidError | DatasetInvalidError):
             self._wiring.alarm(Alarm.UPSTREAM_INVALID)
+        if isinstance(error, OriginRefusedError):
+            self._wiring.alarm(Alarm.CREDENTIALS_REFUSED)
         refusal = _problem_of(error)
         if refusal.name == "internal":
             # The text of an exception may hold what the request or a data set said; its place in the code may not.

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 
 from app.core.attributes import PATIENT_COUNTS
 from app.core.dicomjson import DicomJson
-from app.core.dicomweb import Level, Matching, Search
-from app.core.identifiers import Subject
+from app.core.dicomweb import Search
 
-_PATIENT_ID = "00100020"
 _SERIES_IN_STUDY = "00201206"
 _INSTANCES_IN_STUDY = "00201208"
 
@@ -18,11 +16,6 @@ _INSTANCES_IN_STUDY = "00201208"
 def asks_for_counts(search: Search) -> bool:
     """Whether an includefield names one of them."""
     return any(path[0] in PATIENT_COUNTS for path in search.include)
-
-
-def question_for(subject: Subject) -> Search:
-    """The question whose permitted rows are to be counted."""
-    return Search(Level.STUDY, matching=(Matching((_PATIENT_ID,), subject.patient_id),))
 
 
 def counted(rows: Iterable[DicomJson]) -> tuple[int, int, int]:

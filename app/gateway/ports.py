@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 from app.core.identifiers import AccessRecordId, ConsentId, PatientKey, StudyKey, StudyUid, Subject
@@ -41,6 +42,7 @@ class Alarm(Enum):
     WRONG_PATIENT = "wrong-patient"
     WRONG_RESOURCE = "wrong-resource"
     UPSTREAM_INVALID = "upstream-invalid"
+    CREDENTIALS_REFUSED = "credentials-refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,11 @@ class GatewayLimits:
 
     ``resolution_ttl_s``: how long the archive's word on whose a study is, and what belongs to it, is believed.
     ``proof_ttl_s``: how long a search believes that a study is of one patient, while its number of instances stays.
-    ``search_patients``: patients that one search may ask for; ``search_rows``: rows it may consider; ``page_rows``:
-    rows of one answer. ``denial_step_s``: a 404 is answered at a multiple of this, so that its time says nothing.
+    ``counted_patients``: with so many patients' consents at the most a search goes through all that the caller may see,
+    and says how many results are left; ``search_rows``: rows of one study, or of the patients of one page, that it may
+    consider; ``page_rows``: rows of one answer; ``trails``, ``trail_ttl_s``: long listings whose pages' beginnings are
+    remembered, and how long. ``denial_step_s``: a 404 is answered at a multiple of this, so that its time says nothing.
+    ``uploads``: at the same time; ``upload_instances``: in one request.
     """
 
     resolution_ttl_s: float = 30.0
@@ -59,11 +64,17 @@ class GatewayLimits:
     remembered_members: int = 262_144
     remembered_study_keys: int = 65_536
     metadata_bytes: int = 64 * 1024 * 1024
-    search_patients: int = 2_000
+    counted_patients: int = 200
     search_concurrency: int = 8
     search_rows: int = 50_000
     page_rows: int = 5_000
+    trails: int = 256
+    trail_ttl_s: float = 300.0
     denial_step_s: float = 0.05
+    uploads: int = 8
+    upload_instances: int = 10_000
+    upload_instance_bytes: int = 2 * 1024**3
+    upload_request_bytes: int = 16 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,8 @@ class Wiring:
     ``standing``: None while the chain's state is not known well enough. ``revoked_here``: consents whose signed
     revocation was handed to this gateway. ``study_key_of``: (the patient's salt, StudyInstanceUID) → the key on the
     chain. ``public_url``: the gateway's DICOMweb root as clients reach it, without a slash at the end. ``clock``: Unix
-    seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record.
+    seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record. ``spool_folder``: where uploads wait to be judged,
+    None for the system's temporary folder.
     """
 
     origin: Origin
@@ -90,3 +102,4 @@ class Wiring:
     public_url: str
     gateway_id: str
     limits: GatewayLimits = field(default_factory=GatewayLimits)
+    spool_folder: Path | None = None

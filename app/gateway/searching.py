@@ -4,26 +4,27 @@ An empty result is 200 with ``[]``, not 204 (PS3.18 §10.6.3 allows both reading
 reads it, and some parse a body without looking at the status.
 """
 
+import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from app.core.dicomjson import identity, project, rewrite_links, with_patient_counts
 from app.core.dicomweb import Level, Search
 from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyUid, Subject
 from app.core.matching import compile_matching
 from app.core.problem import ProblemError, problem
+from app.core.search_order import rank
 from app.core.terms import Action
-from app.gateway.admission import Admission, Admitted, Moment
+from app.gateway.admission import Admission, Admitted
 from app.gateway.answering import Answer
-from app.gateway.parallel import in_parallel
-from app.gateway.patient_counts import asks_for_counts, counted, instances_of, question_for
+from app.gateway.listing import Listing, Page, Row
+from app.gateway.patient_counts import asks_for_counts, counted
 from app.gateway.ports import Wiring
 from app.gateway.recording import Recorder, target_of
 from app.gateway.resolution import Resolution, text_of
-from app.gateway.search_order import order_of
-from app.gateway.search_plan import plan
 from app.pacs.origin import DicomJson
 from app.store.journal import JournalEntry
 from app.store.sessions import Session
@@ -31,14 +32,16 @@ from app.store.sessions import Session
 _STUDY_UID = "0020000D"
 _SERIES_UID = "0020000E"
 _INSTANCE_UID = "00080018"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row that the caller may see, with the permit that lets it through."""
-
-    dataset: DicomJson
-    admitted: Admitted
+# Rows that are put into an answer without a thread of their own: a few milliseconds.
+_AT_ONCE = 100
+_UNSUPPORTED = {
+    "fuzzymatching": "The fuzzymatching parameter is not supported. Only literal matching has been performed.",
+    "multiplevaluematching": (
+        "The multiplevaluematching parameter is not supported. Multiple Value Matching has not been performed."
+    ),
+}
+_T = TypeVar("_T")
+_Counts = dict[Subject, tuple[int, int, int]]
 
 
 class Searching:
@@ -49,95 +52,39 @@ class Searching:
         self._admission = admission
         self._resolution = resolution
         self._recorder = recorder
+        self._listing = Listing(wiring, admission, resolution)
 
     async def answer(self, method: str, session: Session, search: Search, media_type: str, answer: Answer) -> None:
         """Answer to the end. Raises ProblemError and what the ports raise."""
-        rows = await self._permitted(session, search)
         most = self._wiring.limits.page_rows
         limit = most if search.limit is None else min(search.limit, most)
-        page = rows[search.offset : search.offset + limit]
-        remaining = max(0, len(rows) - search.offset - limit)
-        entries = self._entries(method, search, page)
-        body = await self._body(session, search, page)
+        if search.study is None:
+            page, is_counted = await self._listing.page(session, search, limit)
+        else:
+            page, is_counted = await self._of_study(session, search, limit), True
+        entries = self._entries(method, search, page.rows)
+        body = await self._body(session, search, page.rows)
         if entries:
             answer.recorded.extend(entry.record.record_id for entry in entries)
             await self._wiring.journal.append(entries)
-        warnings = [(b"warning", text.encode()) for text in _warnings(search, remaining)]
+        warnings = [(b"warning", text.encode()) for text in _warnings(search, page, is_counted=is_counted)]
         await answer.whole(200, body, (b"content-type", media_type.encode()), *warnings)
 
-    async def _permitted(self, session: Session, search: Search) -> list[Row]:
-        """Every row that matches and that the caller may see, in order."""
-        moment = self._admission.moment()
-        if search.study is not None:
-            admitted = await self._admission.admit(session, Action.SEARCH, search)
-            found = await self._ask([_whole(search)])
-            self._learn(search, found)
-            moment = self._admission.moment()
-            rows = self._decided(session, search, found, moment)
-            rows = [row for row in rows if row.admitted.patient.key == admitted.patient.key]
-        else:
-            found = await self._ask(plan(search, lambda: self._subjects(session, moment)))
-            moment = self._admission.moment()
-            rows = await self._of_one_patient(self._decided(session, search, found, moment))
-        order = order_of(search.level)
-        rows.sort(key=lambda row: order(row.dataset))
-        return rows
-
-    def _subjects(self, session: Session, moment: Moment) -> list[Subject]:
-        """The enrolled patients whose consents, control or guardianship name the caller."""
-        keys = moment.standing.head.patients_of(session.actor)
-        if len(keys) > self._wiring.limits.search_patients:
+    async def _of_study(self, session: Session, search: Search, limit: int) -> Page:
+        """A page of what is below one study, which is one patient's: that was found out when it was admitted."""
+        admitted = await self._admission.admit(session, Action.SEARCH, search)
+        found = await self._wiring.origin.search(replace(search, limit=None, offset=0, limit_capped=False))
+        if len(found) > self._wiring.limits.search_rows:
             raise ProblemError(problem("payload-too-large"))
-        patients = (self._wiring.patients.by_key(key) for key in keys)
-        return [patient.subject for patient in patients if patient is not None]
-
-    async def _ask(self, questions: Sequence[Search]) -> list[DicomJson]:
-        rows: list[DicomJson] = []
-
-        async def ask(question: Search) -> None:
-            rows.extend(await self._wiring.origin.search(question))
-            if len(rows) > self._wiring.limits.search_rows:
-                raise ProblemError(problem("payload-too-large"))
-
-        await in_parallel([partial(ask, question) for question in questions], self._wiring.limits.search_concurrency)
-        return rows
-
-    def _decided(self, session: Session, search: Search, found: list[DicomJson], moment: Moment) -> list[Row]:
-        """The rows that match and that a permit covers, each once, each decided by its own identity."""
-        matching = compile_matching(search.matching)
-        decisions: dict[tuple[Subject, StudyUid], Admitted | None] = {}
-        rows: dict[tuple[str | None, ...], Row] = {}
-        for dataset in found:
-            study = text_of(dataset, _STUDY_UID)
-            if study is None or (search.study is not None and study != search.study):
-                continue
-            if search.series is not None and text_of(dataset, _SERIES_UID) != search.series:
-                continue
-            subject = identity(dataset)
-            key = (subject, StudyUid(study))
-            if key not in decisions:
-                decisions[key] = self._admission.decide(session, Action.SEARCH, subject, StudyUid(study), moment)
-            admitted = decisions[key]
-            if admitted is not None and matching(dataset):
-                name = (study, text_of(dataset, _SERIES_UID), text_of(dataset, _INSTANCE_UID))
-                rows[name] = Row(dataset, admitted)
-        return list(rows.values())
-
-    async def _of_one_patient(self, rows: list[Row]) -> list[Row]:
-        """Without the rows of studies in which the archive mixes patients: nobody sees those until it is put right.
-
-        A row shows one patient of its study, whichever the archive picks.
-        """
-        studies = {(row.admitted.study, row.admitted.patient.subject): row for row in rows}
-        proven: set[tuple[StudyUid, Subject]] = set()
-
-        async def prove(row: Row) -> None:
-            study, subject = row.admitted.study, row.admitted.patient.subject
-            if await self._resolution.is_only(study, subject, instances_of(row.dataset)):
-                proven.add((study, subject))
-
-        await in_parallel([partial(prove, row) for row in studies.values()], self._wiring.limits.search_concurrency)
-        return [row for row in rows if (row.admitted.study, row.admitted.patient.subject) in proven]
+        self._learn(search, found)
+        moment = self._admission.moment()
+        again = self._admission.decide(session, Action.SEARCH, admitted.patient.subject, admitted.study, moment)
+        page = Page(search.offset, limit, counted=True, most_rows=len(found))
+        if again is not None:
+            matching = await _in_thread_if_many(len(found), partial(_fitting, search, found, admitted.patient.subject))
+            for row in matching:
+                page.add(Row(lambda row=row: row, again))  # type: ignore[misc]
+        return page
 
     def _learn(self, search: Search, found: list[DicomJson]) -> None:
         """Rows below a study say what belongs to it: viewers go on to ask for just that."""
@@ -165,39 +112,57 @@ class Searching:
         ]
 
     async def _body(self, session: Session, search: Search, page: list[Row]) -> bytes:
-        shown = [rewrite_links(project(search, row.dataset), self._wiring.public_url) for row in page]
+        counts: _Counts = {}
         if asks_for_counts(search):
             counts = await self._patient_counts(session, {row.admitted.patient.subject for row in page})
-            shown = [
-                with_patient_counts(dataset, *counts[row.admitted.patient.subject])
-                for dataset, row in zip(shown, page, strict=True)
-            ]
-        return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return await _in_thread_if_many(len(page), partial(_written, search, page, counts, self._wiring.public_url))
 
-    async def _patient_counts(self, session: Session, subjects: set[Subject]) -> dict[Subject, tuple[int, int, int]]:
-        questions = [
-            question_for(subject) for subject in sorted(subjects, key=lambda one: (one.patient_id, one.issuer))
-        ]
-        found = await self._ask(questions)
-        everything = Search(Level.STUDY)
-        rows = await self._of_one_patient(self._decided(session, everything, found, self._admission.moment()))
-        return {
-            subject: counted(row.dataset for row in rows if row.admitted.patient.subject == subject)
-            for subject in subjects
-        }
+    async def _patient_counts(self, session: Session, subjects: set[Subject]) -> _Counts:
+        patient_ids = sorted({subject.patient_id for subject in subjects})
+        rows = await self._listing.rows_of(session, Search(Level.STUDY), patient_ids) if patient_ids else []
+        studies: dict[Subject, list[DicomJson]] = {subject: [] for subject in subjects}
+        for row in rows:
+            if row.admitted.patient.subject in subjects:
+                studies[row.admitted.patient.subject].append(row.read())
+        return {subject: counted(found) for subject, found in studies.items()}
 
 
-def _whole(search: Search) -> Search:
-    return replace(search, limit=None, offset=0, limit_capped=False)
+def _fitting(search: Search, found: list[DicomJson], subject: Subject) -> list[DicomJson]:
+    """The rows of the study (and series) of the path that match, in order, each once; only those of its patient."""
+    matching = compile_matching(search.matching)
+    rows: dict[bytes, DicomJson] = {}
+    for dataset in found:
+        is_below = text_of(dataset, _STUDY_UID) == search.study and (
+            search.series is None or text_of(dataset, _SERIES_UID) == search.series
+        )
+        if is_below and identity(dataset) == subject and matching(dataset):
+            rows[rank(search.level, dataset)] = dataset
+    return [rows[place] for place in sorted(rows)]
 
 
-def _warnings(search: Search, remaining: int) -> list[str]:
-    """PS3.18 §8.3.4.2, §8.3.4.4: what was not done as asked, and how much more there is."""
+def _written(search: Search, page: list[Row], counts: _Counts, public_url: str) -> bytes:
+    """The answer's body."""
+    shown = []
+    for row in page:
+        dataset = rewrite_links(project(search, row.read()), public_url)
+        found = counts.get(row.admitted.patient.subject)
+        shown.append(dataset if found is None else with_patient_counts(dataset, *found))
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+async def _in_thread_if_many(rows: int, work: Callable[[], _T]) -> _T:
+    """Work over many rows, without keeping every other request waiting."""
+    return work() if rows <= _AT_ONCE else await asyncio.to_thread(work)
+
+
+def _warnings(search: Search, page: Page, *, is_counted: bool) -> list[str]:
+    """PS3.18 §8.3.4.2 to §8.3.4.6: what was not done as asked, and how much more there is.
+
+    The number of further results is told where it is known without going through the whole archive for it.
+    """
     told = []
-    if remaining or search.limit_capped:
-        told.append(f'299 consentry "There are {remaining} additional results that can be requested"')
-    told.extend(
-        f'299 consentry "The {name} parameter is not supported. Only literal matching has been performed."'
-        for name in search.unsupported
-    )
+    if page.more or search.limit_capped:
+        number = f"{page.remaining} " if is_counted or not page.more else ""
+        told.append(f'299 consentry "There are {number}additional results that can be requested"')
+    told.extend(f'299 consentry "{_UNSUPPORTED[name]}"' for name in search.unsupported)
     return told

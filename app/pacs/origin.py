@@ -5,11 +5,13 @@ Both pass one conformance suite (tests/pacs/). An adapter answers what it is ask
 it.
 """
 
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.core.dicomweb import Retrieve, Search
+from app.core.dicomweb import Level, Retrieve, Search
 from app.core.identifiers import StudyUid, Subject
+from app.core.storing import InstanceName, Result
 
 # A DICOM JSON data set (PS3.18 §F): tag → {"vr", "Value" | "BulkDataURI" | "InlineBinary"}.
 DicomJson = dict[str, Any]
@@ -19,12 +21,20 @@ class OriginUnavailableError(Exception):
     """The archive cannot be reached, or broke off before an answer began. Becomes 502."""
 
 
+class OriginRefusedError(OriginUnavailableError):
+    """The archive does not accept this gateway's credentials. Becomes 502 and an alarm: an operator must act."""
+
+
 class OriginTimeoutError(OriginUnavailableError):
     """The archive did not answer in time. Becomes 504."""
 
 
 class OriginInvalidError(Exception):
     """The archive's answer breaks its format or a bound, or names what was not asked for. Becomes 502 and an alarm."""
+
+
+class OriginTooBroadError(Exception):
+    """The question would take more rows of the archive than the adapter's bound allows. Becomes 413."""
 
 
 class OriginBody(Protocol):
@@ -42,12 +52,17 @@ class OriginBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OriginAnswer:
-    """status 200 or 206 with a body to stream, or 404 / 406 / 400 …, whose body is never passed on."""
+    """status 200 or 206 with a body to stream, or 404 / 406 / 400 …, whose body is never passed on.
+
+    ``validator`` changes whenever the bytes of the one part in the body may have changed; None where the archive cannot
+    say.
+    """
 
     status: int
     content_type: str
     content_length: int | None
     body: OriginBody
+    validator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +76,74 @@ class StudySubjects:
     subjects: frozenset[Subject]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A row in the one order of search results (app.core.search_order), not yet read.
+
+    ``sole``: the archive itself vouches that the whole study is of this one patient.
+    """
+
+    rank: bytes
+    study: StudyUid
+    subject: Subject
+    sole: bool
+    read: Callable[[], DicomJson]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of a listing, in order. ``after``: where the next one begins, None at the end of the listing.
+
+    ``cost``: rows that the archive looked at or sent for it.
+    """
+
+    listed: Sequence[Listed]
+    after: bytes | None
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListingTraits:
+    """What listing costs here: how many PatientIDs and how many rows one question of its own takes.
+
+    ``whole``: the levels that can be listed without naming patients. ``rows``: the most rows to go through for one
+    answer, and ``questions`` the most questions.
+    """
+
+    whole: frozenset[Level]
+    patients_at_once: int
+    rows_at_once: int
+    rows: int
+    questions: int
+
+
+class InstanceContent(Protocol):
+    """The bytes of one DICOM file, as often as they are asked for; ``pieces`` begins at the first. Raises OSError."""
+
+    @property
+    def length(self) -> int: ...
+    def pieces(self) -> AsyncGenerator[bytes]: ...
+
+
 class Origin(Protocol):
     """An origin server."""
+
+    @property
+    def listing(self) -> ListingTraits:
+        """What ``in_order`` costs."""
+        ...
+
+    async def in_order(
+        self, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
+    ) -> Stretch:
+        """The next piece of what matches, in order: just what matches, paging left aside, each row once.
+
+        ``after`` None begins; else it is what the last piece gave. ``patient_ids``: rows of these patients alone
+        (others may come as well). ``rows``: how many are wanted now, as a hint to the piece's size. Rows of a study in
+        which the archive knows several patients may be left out. Raises OriginTooBroadError past the adapter's bounds,
+        or at a level that it cannot list whole.
+        """
+        ...
 
     async def search(self, search: Search) -> list[DicomJson]:
         """The matching data sets, complete for ``limit``/``offset`` as given, else all of them, bounded by the
@@ -82,6 +163,14 @@ class Origin(Protocol):
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         """Open the answer to a retrieval. ``accept`` is the one media type (with parameters) that the gateway has
         negotiated.
+        """
+        ...
+
+    async def store(self, name: InstanceName, content: InstanceContent) -> Result:
+        """Store one instance: held, searched and retrieved from now on, or not at all.
+
+        The caller has seen that no other patient has its UIDs. Raises OriginUnavailableError, OriginTimeoutError or
+        OriginInvalidError where nobody can say what became of it.
         """
         ...
 

@@ -2,31 +2,43 @@
 lists them).
 """
 
-import json
-import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from app.core.dicomjson import identity
+from app.core.dicomjson import DatasetInvalidError, identity, read_datasets
 from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
-from app.core.identifiers import StudyUid, Subject
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.core.storing import FailureReason, InstanceName, Refused, Result
 from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
+from app.pacs.bulk_links import bulk_target
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.http_connection import HttpAnswer
 from app.pacs.identity import UID_TAGS, study_of, uid_of
 from app.pacs.origin import (
     DicomJson,
+    InstanceContent,
+    ListingTraits,
     OriginAnswer,
     OriginBody,
     OriginInvalidError,
+    OriginRefusedError,
+    OriginTooBroadError,
     OriginUnavailableError,
+    Stretch,
     StudySubjects,
 )
+from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing
+from app.pacs.remote_storing import is_answered, refused_by, request_body, result_of
 from app.pacs.row_identity import RowIdentities, in_doubt
 from app.pacs.targets import retrieve_target, search_target
+from app.pacs.tls import TlsIdentity
 
 _DICOM_JSON = b"application/dicom+json"
 _ERROR_BODY_BYTES = 64 * 1024
+# What a PACS says of bulk data that it knows by another link.
+_NO_SUCH_PLACE = (400, 404, 405, 501)
+# What a PACS says to credentials that it does not accept.
+_REFUSED = (401, 403)
 _RENDERED = frozenset({Representation.RENDERED, Representation.RENDERED_FRAMES})
 _BY_FRAME = frozenset({Representation.FRAMES, Representation.RENDERED_FRAMES})
 _NUMBER_OF_FRAMES = "00280008"
@@ -54,11 +66,12 @@ class RemoteOrigin:
         origin: HttpOrigin,
         limits: HttpLimits | None = None,
         search_limits: SearchLimits | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsIdentity | None = None,
     ) -> None:
         self._client = HttpClient(origin, limits, tls)
         self._limits = search_limits or SearchLimits()
         self._identities = RowIdentities(self._one_study, self._one_instance)
+        self._in_order = RemoteListing(self.search)
 
     async def search(self, search: Search) -> list[DicomJson]:
         """See Origin. Pages through everything unless ``search.limit`` says how much."""
@@ -69,10 +82,22 @@ class RemoteOrigin:
             page, more = await self._page(search, size, search.offset + len(rows))
             rows.extend(page)
             if len(rows) > self._limits.rows:
-                raise OriginInvalidError("the archive's answer has too many rows")
+                raise OriginTooBroadError
             if not page or (len(page) < size and not more):
                 break
         return rows[: search.limit]
+
+    @property
+    def listing(self) -> ListingTraits:
+        """See Origin."""
+        return REMOTE_LISTING
+
+    async def in_order(
+        self, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
+    ) -> Stretch:
+        """See Origin. The size of a piece is that of a span of dates."""
+        del rows
+        return await self._in_order.stretch(search, after, patient_ids)
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """See Origin. Asks for the study and for every one of its instances: one study may hold several issuers'
@@ -90,23 +115,42 @@ class RemoteOrigin:
         """See Origin. Raises ValueError for a request that cannot be put into a URL."""
         target = retrieve_target(retrieve)
         answer = await self._get(target, accept)
+        if answer.status in _NO_SUCH_PLACE and retrieve.representation is Representation.BULKDATA:
+            answer = await self._bulk_by_its_link(retrieve, accept, answer)
         if answer.status in (400, 500) and retrieve.representation is Representation.FRAMES and _ANY_SYNTAX in accept:
             # Orthanc cannot give big-endian frames as stored, but transcodes them when no syntax is named.
             await discard(answer, _ERROR_BODY_BYTES)
             answer = await self._get(target, accept.replace(_ANY_SYNTAX, ""))
         if answer.status == 200:
             return await self._opened(retrieve, answer)
+        if answer.status == 206 and retrieve.representation in _BY_FRAME:
+            # dcm4chee leaves out the frames past the last; a list that cannot be given whole is not given.
+            await answer.aclose()
+            return OriginAnswer(404, "", None, BytesBody())
         status = await self._refusal(answer)
         if status == 400 and retrieve.representation in _BY_FRAME and await self._past_last_frame(retrieve):
             status = 404
         return OriginAnswer(status, "", None, BytesBody())
+
+    async def store(self, name: InstanceName, content: InstanceContent) -> Result:
+        """See Origin."""
+        target = f"/studies/{name.study}".encode("ascii")
+        try:
+            answer = await self._client.post(target, _DICOM_JSON, request_body(content))
+        except OSError:
+            return Refused(name, FailureReason.OUT_OF_RESOURCES)  # it could not be read back, and did not go out whole
+        if is_answered(answer.status):
+            return await result_of(name, answer)
+        return refused_by(name, await self._refusal(answer))
 
     async def check(self) -> None:
         """See Origin."""
         answer = await self._get(b"/studies?limit=1", _DICOM_JSON.decode())
         status = answer.status
         await discard(answer, _ERROR_BODY_BYTES)
-        if status not in (200, 204):
+        if status in _REFUSED:
+            raise OriginRefusedError(f"the archive refuses this gateway's credentials (it answers {status})")
+        if status not in (200, 204, 206):
             raise OriginUnavailableError(f"the archive answers a search with {status}")
 
     async def aclose(self) -> None:
@@ -125,7 +169,7 @@ class RemoteOrigin:
             # Orthanc fails the whole search over one study with several character sets (`\\ISO 2022 IR 87`).
             await discard(answer, _ERROR_BODY_BYTES)
             answer = await self._get(search_target(search, size, offset, character_set=False), _DICOM_JSON.decode())
-        more = answer.warned
+        more = answer.warned or answer.status == 206  # older archives say so instead of with a Warning
         rows = [_checked(row, search) for row in await self._rows(answer)]
         if not character_set_named and any(map(in_doubt, rows)):
             rows = await (self._established(rows) if alone else self._one_by_one(search, rows))
@@ -152,20 +196,17 @@ class RemoteOrigin:
     async def _established(self, rows: list[DicomJson]) -> list[DicomJson]:
         return [await self._identities.established(row) for row in rows]
 
-    async def _rows(self, answer: HttpAnswer) -> list[Any]:
+    async def _rows(self, answer: HttpAnswer) -> list[DicomJson]:
         if answer.status in (204, 404):
             await discard(answer, _ERROR_BODY_BYTES)
             return []
-        if answer.status != 200:
+        if answer.status not in (200, 206):
             raise OriginInvalidError(f"the archive answers a search with {await self._refusal(answer)}")
         body = await read_all(answer, self._limits.page_bytes)
         try:
-            rows = json.loads(body)
-        except (ValueError, RecursionError):
-            raise OriginInvalidError("the archive's answer is not JSON") from None
-        if not isinstance(rows, list):
-            raise OriginInvalidError("the archive's answer is not a list")
-        return rows
+            return read_datasets(body)
+        except DatasetInvalidError as error:
+            raise OriginInvalidError(f"the archive's answer is {error}") from None
 
     async def _study_rows(self, study: StudyUid) -> list[DicomJson]:
         asked = Search(Level.STUDY, matching=(Matching(("0020000D",), study),))
@@ -184,17 +225,36 @@ class RemoteOrigin:
         rows = [_checked(row, asked) for row in await self._rows(answer)]
         if not rows:
             return None
-        series, instance = uid_of(rows[0], Level.SERIES), uid_of(rows[0], Level.INSTANCE)
-        target = f"/studies/{study}/series/{series}/instances/{instance}/metadata".encode("ascii")
-        datasets = await self._rows(await self._get(target, _DICOM_JSON.decode()))
-        if len(datasets) != 1:
-            raise OriginInvalidError("the archive's metadata of one instance is not one data set")
-        return _checked(datasets[0], asked)
+        series, instance = SeriesUid(uid_of(rows[0], Level.SERIES)), InstanceUid(uid_of(rows[0], Level.INSTANCE))
+        return await self._metadata_of(Retrieve(Representation.METADATA, study, series, instance))
 
     # Retrieving
 
     async def _get(self, target: bytes, accept: str) -> HttpAnswer:
         return await self._client.get(target, accept.encode("ascii"))
+
+    async def _bulk_by_its_link(self, retrieve: Retrieve, accept: str, refused: HttpAnswer) -> HttpAnswer:
+        """The archive knows the value by another link than ours: by the one in the instance's metadata."""
+        metadata = await self._metadata_of(retrieve)
+        target = None if metadata is None else bulk_target(retrieve, metadata)
+        if target is None or target == retrieve_target(retrieve):
+            return refused
+        await discard(refused, _ERROR_BODY_BYTES)
+        answer = await self._get(target, accept)
+        if answer.status == 200 and b"application/dicom" in answer.content_type.lower():
+            await answer.aclose()
+            raise OriginInvalidError("DICOM files where one value was asked for")
+        return answer
+
+    async def _metadata_of(self, retrieve: Retrieve) -> DicomJson | None:
+        """The data set of the instance, without what its own links lead to."""
+        asked = Retrieve(Representation.METADATA, retrieve.study, retrieve.series, retrieve.instance)
+        answer = await self._get(retrieve_target(asked), _DICOM_JSON.decode())
+        below = Search(Level.INSTANCE, study=retrieve.study, series=retrieve.series)
+        datasets = [_checked(dataset, below) for dataset in await self._rows(answer)]
+        if any(uid_of(dataset, Level.INSTANCE) != retrieve.instance for dataset in datasets) or len(datasets) > 1:
+            raise OriginInvalidError("the archive's metadata of one instance is not that of one data set")
+        return datasets[0] if datasets else None
 
     async def _opened(self, retrieve: Retrieve, answer: HttpAnswer) -> OriginAnswer:
         content_type = answer.content_type.decode("latin-1")
@@ -209,8 +269,8 @@ class RemoteOrigin:
         """The status of an answer that is not passed on. Raises when it is the archive that is at fault."""
         status = answer.status
         await discard(answer, _ERROR_BODY_BYTES)
-        if status in (401, 403):
-            raise OriginUnavailableError("the archive refuses this gateway's credentials")
+        if status in _REFUSED:
+            raise OriginRefusedError(f"the archive refuses this gateway's credentials (it answers {status})")
         if status >= 500:
             raise OriginUnavailableError(f"the archive failed with {status}")
         if not 400 <= status < 500:

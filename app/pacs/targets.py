@@ -66,7 +66,7 @@ def _matching(search: Search) -> list[str]:
     keys = [
         matching
         for matching in search.matching
-        if len(matching.path) == 1 and not (search.fuzzy and matching.path[0] == _PATIENT_NAME)
+        if len(matching.path) == 1 and not matching.empty and not (search.fuzzy and matching.path[0] == _PATIENT_NAME)
     ]
     return [f"{key.path[0]}={value}" for key in keys if (value := sendable(key)) is not None]
 
@@ -121,4 +121,6 @@ def _below(retrieve: Retrieve) -> str:
         case Representation.RENDERED_FRAMES:
             return f"/frames/{frames}/rendered"
         case Representation.BULKDATA:
-            return "/bulk/" + "/".join(retrieve.bulk_path).lower()
+            return f"/{retrieve.bulk_word}/" + "/".join(retrieve.bulk_path).lower()
+        case _:
+            raise ValueError("not asked of an archive")

@@ -57,7 +57,12 @@ SEARCHES: Final = [
     (f"limit={MAX_LIMIT + 1}", {"limit": MAX_LIMIT, "limit_capped": True}),
     ("limit=" + "9" * 5000, {"limit": MAX_LIMIT, "limit_capped": True}),
     ("fuzzymatching=true", {"fuzzy": True, "unsupported": ("fuzzymatching",)}),
-    ("emptyvaluematching=true&multiplevaluematching=false", {"unsupported": ("emptyvaluematching",)}),
+    ("emptyvaluematching=true&multiplevaluematching=false", {}),
+    ("multiplevaluematching=true", {"unsupported": ("multiplevaluematching",)}),
+    # PS3.18 §8.3.4.5: two quotation marks say "without a value", wherever the switch stands; else they are text
+    ("StudyID=%22%22&emptyvaluematching=true", {"matching": (Matching(("00200010",), '""', empty=True),)}),
+    ("emptyvaluematching=true&StudyDate=%22%22", {"matching": (Matching(DATE, '""', empty=True),)}),
+    ("StudyID=%22%22&emptyvaluematching=false", {"matching": (_key(("00200010",), '""'),)}),
     ("accept=application/json&charset=utf-8", {"accept": "application/json"}),
     ("&limit=1&", {"limit": 1}),
 ]

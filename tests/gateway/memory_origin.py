@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -13,7 +13,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
-from app.pacs.origin import DicomJson, OriginAnswer, StudySubjects
+from app.pacs.date_windows import Pace
+from app.pacs.origin import DicomJson, ListingTraits, OriginAnswer, Stretch, StudySubjects
+from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing
 
 URL = "http://archive.internal:8042/dicom-web"
 BOUNDARY = "archive-boundary"
@@ -149,6 +151,13 @@ class MemoryOrigin:
     fail_with: Exception | None = None
     bodies: list[Any] = field(default_factory=list)
     piece_bytes: int = 100
+    listing: ListingTraits = REMOTE_LISTING
+    pace: Pace = field(default_factory=Pace)
+
+    async def in_order(
+        self, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
+    ) -> Stretch:
+        return await RemoteListing(self.search, traits=self.listing, pace=self.pace).stretch(search, after, patient_ids)
 
     async def search(self, search: Search) -> list[DicomJson]:
         self.calls.append(f"search {search.level.name} {search.study} {search.series}")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from app.pacs.archive.files import FileStamp
 from app.pacs.archive.reading import NotRead, PixelPlace, ReadInstance
+from app.pacs.archive.study_rows import STUDY_SCHEMA, summarise
 
 # Raised whenever what is stored changes: an index of another version is thrown away.
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE file (
     path BLOB PRIMARY KEY,          -- relative to the folder, as the file system names it
@@ -36,6 +37,7 @@ _COLUMNS = (
     "path, mtime_ns, size, reason, dicom, study, series, instance, patient_id, issuer, sop_class, modality, "
     "transfer_syntax, frames, pixel_offset, frame_bytes, metadata"
 )
+_STUDY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def open_index(path: Path) -> None:
     with _connected(path) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != _VERSION:
-            connection.executescript("DROP VIEW IF EXISTS served; DROP TABLE IF EXISTS file;" + _SCHEMA)
+            connection.executescript("DROP VIEW IF EXISTS served; DROP TABLE IF EXISTS file;" + _SCHEMA + STUDY_SCHEMA)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
@@ -105,16 +107,26 @@ def store(path: Path, looked_at: Iterable[tuple[FileStamp, ReadInstance | NotRea
     marks = ", ".join("?" * (_COLUMNS.count(",") + 1))
     with _connected(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
+        touched = _studies_of(connection, [row[0] for row in rows])
         connection.executemany(f"INSERT OR REPLACE INTO file ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+        summarise(connection, touched | {str(row[_STUDY]) for row in rows if row[_STUDY] is not None})
         connection.execute("COMMIT")
 
 
 def forget(path: Path, gone: Iterable[str]) -> None:
     """Drop files that are no longer in the folder."""
     with _connected(path) as connection:
+        paths = [os.fsencode(name) for name in gone]
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("DELETE FROM file WHERE path = ?", [(os.fsencode(name),) for name in gone])
+        touched = _studies_of(connection, paths)
+        connection.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
+        summarise(connection, touched)
         connection.execute("COMMIT")
+
+
+def _studies_of(connection: sqlite3.Connection, paths: Iterable[object]) -> set[str]:
+    query = "SELECT study FROM file WHERE path = ? AND study IS NOT NULL"
+    return {row[0] for path in paths for row in connection.execute(query, (path,))}
 
 
 def refused(path: Path) -> list[Refused]:

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from app.core.dicomweb import Representation, Retrieve, Search
+from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import StudyUid, Subject
+from app.core.storing import InstanceName, Result
 from app.pacs.archive import index, searching
 from app.pacs.archive.bulkdata import bulk_value
 from app.pacs.archive.files import IndexedFile
@@ -17,6 +18,7 @@ from app.pacs.archive.indexing import IndexReport, Progress, bring_up_to_date
 from app.pacs.archive.media import EXPLICIT_LE, OCTET_STREAM, Wanted, stored_type, wanted
 from app.pacs.archive.pixels import NoFrames, decoded_frames, stored_frames
 from app.pacs.archive.rendering import render
+from app.pacs.archive.storing import FolderStore, remove_forgotten
 from app.pacs.archive.streams import (
     FileSlice,
     Part,
@@ -31,22 +33,37 @@ from app.pacs.archive.streams import (
 from app.pacs.archive.transcoding import in_explicit_little_endian
 from app.pacs.archive.workers import Workers
 from app.pacs.bodies import BytesBody
-from app.pacs.origin import DicomJson, OriginAnswer, OriginInvalidError, OriginUnavailableError, StudySubjects
+from app.pacs.origin import (
+    DicomJson,
+    InstanceContent,
+    ListingTraits,
+    OriginAnswer,
+    OriginInvalidError,
+    OriginUnavailableError,
+    Stretch,
+    StudySubjects,
+)
 
 _T = TypeVar("_T")
 _DICOM = "application/dicom"
 _DICOM_JSON = "application/dicom+json"
 _METADATA_BATCH = 32
+# A patient asked for costs as much as some ten rows passed by.
+_LISTING = ListingTraits(
+    whole=frozenset(Level), patients_at_once=searching.PATIENTS_AT_ONCE, rows_at_once=5_000, rows=2_000_000,
+    questions=40,
+)  # fmt: skip
 
 
 class ArchiveOrigin:
-    """An Origin over ``folder``, which is only read. ``index_path`` is a SQLite file of its own, outside the folder."""
+    """An Origin over ``folder``, which only store() writes to. ``index_path`` is a SQLite file of its own, outside the folder."""
 
     def __init__(self, folder: Path, index_path: Path, workers: Workers | None = None) -> None:
         self._folder = folder
         self._index = index_path
         self._workers = workers or Workers()
         self._indexing = asyncio.Lock()
+        self._store = FolderStore(folder, index_path, self._workers, self._indexing)
 
     async def reindex(self, progress: Progress | None = None) -> IndexReport:
         """Take in what is new or changed in the folder. Raises OriginUnavailableError when the folder or the index
@@ -54,6 +71,7 @@ class ArchiveOrigin:
         """
         async with self._indexing:
             try:
+                await asyncio.to_thread(remove_forgotten, self._folder)
                 return await bring_up_to_date(self._folder, self._index, self._workers, progress)
             except (OSError, sqlite3.Error) as error:
                 raise OriginUnavailableError(f"the archive cannot be indexed ({type(error).__name__})") from None
@@ -65,6 +83,17 @@ class ArchiveOrigin:
     async def search(self, search: Search) -> list[DicomJson]:
         """See Origin."""
         return await self._ask(searching.find, self._index, search)
+
+    @property
+    def listing(self) -> ListingTraits:
+        """See Origin."""
+        return _LISTING
+
+    async def in_order(
+        self, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
+    ) -> Stretch:
+        """See Origin."""
+        return await self._ask(searching.stretch, self._index, search, after, patient_ids, rows)
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """See Origin."""
@@ -89,6 +118,10 @@ class ArchiveOrigin:
             case _:  # rendered, or rendered frames
                 answer = await self._rendered(_representative(found), retrieve, want)
         return answer
+
+    async def store(self, name: InstanceName, content: InstanceContent) -> Result:
+        """See Origin."""
+        return await self._store.store(name, content)
 
     async def check(self) -> None:
         """See Origin."""

@@ -1,0 +1,223 @@
+"""What the caller may see of the archive, in order, up to the end of one page (P12, P13).
+
+Rows are decided on one by one, each by its own identity, as they come; nothing but the page is kept. How the archive is
+asked is planned (`search_plan`) and changes no byte: neither way shows how many rows were passed over.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from app.core.dicomweb import Search
+from app.core.identifiers import StudyUid, Subject
+from app.core.problem import ProblemError, problem
+from app.core.terms import Action
+from app.gateway.admission import Admission, Admitted, Moment
+from app.gateway.patient_counts import instances_of
+from app.gateway.ports import Wiring
+from app.gateway.remembering import Remembered
+from app.gateway.resolution import Resolution
+from app.gateway.search_plan import Way, names_studies, patient_of, plan, wanted
+from app.gateway.trails import Asked, Trail, Trails
+from app.pacs.origin import DicomJson, Listed
+from app.pacs.parallel import in_parallel
+from app.store.sessions import Session
+
+# Rows that are decided on before anything else of the process gets its turn.
+_AT_A_TIME = 200
+_LEAST_SHARE = 1e-6
+_SHARE_TTL_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row that the caller may see, with the permit that lets it through."""
+
+    read: Callable[[], DicomJson]
+    admitted: Admitted
+
+
+@dataclass(slots=True)
+class Page:
+    """The rows from ``offset`` on, ``limit`` at the most.
+
+    ``counted``: all that follows is gone through too. ``most_rows``: of the archive, to be gone through. ``passed``
+    counts the visible rows so far, ``cost`` those of the archive.
+    """
+
+    offset: int
+    limit: int
+    counted: bool
+    most_rows: int
+    passed: int = 0
+    cost: int = 0
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def more(self) -> bool:
+        """Whether there is at least one row behind the page."""
+        return self.passed > self.offset + self.limit
+
+    @property
+    def remaining(self) -> int:
+        """How many there are behind it, as far as was looked."""
+        return max(0, self.passed - self.offset - self.limit)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether nothing that follows can change the answer."""
+        return self.more and not self.counted
+
+    @property
+    def missing(self) -> int:
+        """Rows to see before it is."""
+        return max(1, self.offset + self.limit + 1 - self.passed)
+
+    def add(self, row: Row) -> None:
+        """The next visible row."""
+        if self.offset <= self.passed < self.offset + self.limit:
+            self.rows.append(row)
+        self.passed += 1
+
+
+class Listing:
+    """Lists for callers."""
+
+    def __init__(self, wiring: Wiring, admission: Admission, resolution: Resolution) -> None:
+        self._wiring = wiring
+        self._admission = admission
+        self._resolution = resolution
+        limits = wiring.limits
+        self._trails = Trails(limits.trails, limits.trail_ttl_s, wiring.monotonic)
+        self._shares: Remembered[bytes, float] = Remembered(limits.trails, _SHARE_TTL_S)
+
+    async def page(self, session: Session, search: Search, limit: int) -> tuple[Page, bool]:
+        """One page of a search whose path names no study, and whether what is left was counted.
+
+        Raises ProblemError 413 where that would take too much, and what the origin raises.
+        """
+        moment = self._admission.moment()
+        traits = self._wiring.origin.listing
+        share = self._shares.get(session.actor, self._wiring.monotonic()) or 1.0
+        named = moment.standing.head.count_of(session.actor)
+        need = search.offset + limit + 1
+        planned = plan(search, named, need, share, traits, self._wiring.limits.counted_patients)
+        page = await self._by(
+            planned.way, session, search, Page(search.offset, limit, planned.counted, planned.most_rows)
+        )
+        if page is None:
+            page = await self._by(planned.otherwise, session, search, Page(search.offset, limit, False, traits.rows))
+        if page is None:
+            raise ProblemError(problem("payload-too-large"))
+        return page, planned.counted
+
+    async def rows_of(self, session: Session, search: Search, patient_ids: Sequence[str]) -> list[Row]:
+        """All that the caller may see of these patients. Raises as ``page`` does."""
+        most = self._wiring.limits.search_rows
+        page = Page(0, most, counted=False, most_rows=most)
+        if not await self._collect(page, session, search, patient_ids) or page.more:
+            raise ProblemError(problem("payload-too-large"))
+        return page.rows
+
+    async def sole(self, found: Sequence[tuple[Listed, Admitted]]) -> list[tuple[Listed, Admitted]]:
+        """Without the rows of studies in which the archive mixes patients: nobody sees those until it is put right.
+
+        A row shows one patient of its study, whichever the archive picks.
+        """
+        doubtful = {(one.study, one.subject): one for one, _ in found if not one.sole}
+        proven: set[tuple[StudyUid, Subject]] = set()
+
+        async def prove(one: Listed) -> None:
+            if await self._resolution.is_only(one.study, one.subject, instances_of(one.read())):
+                proven.add((one.study, one.subject))
+
+        if doubtful:
+            calls = [partial(prove, one) for one in doubtful.values()]
+            await in_parallel(calls, self._wiring.limits.search_concurrency)
+        return [(one, admitted) for one, admitted in found if one.sole or (one.study, one.subject) in proven]
+
+    async def _by(self, way: Way, session: Session, search: Search, page: Page) -> Page | None:
+        """The page by one way; None where it leads too far."""
+        match way:
+            case Way.NAMED:
+                named = patient_of(search)
+                done = await self._collect(
+                    page, session, search, None if names_studies(search) or named is None else [named]
+                )
+            case Way.BY_PATIENT:
+                patient_ids = await self._patients(session, search)
+                done = not patient_ids or await self._collect(page, session, search, patient_ids)
+            case Way.WHOLE:
+                done = await self._through_all(session, search, page)
+            case _:
+                done = False
+        return page if done else None
+
+    async def _patients(self, session: Session, search: Search) -> list[str]:
+        """The PatientIDs of those whose consents, control or guardianship name the caller."""
+        head = self._admission.moment().standing.head
+
+        def found() -> list[str]:
+            patients = (self._wiring.patients.by_key(key) for key in head.patients_of(session.actor))
+            return wanted(search, (patient.subject for patient in patients if patient is not None))
+
+        many = head.count_of(session.actor) > _AT_A_TIME
+        return await asyncio.to_thread(found) if many else found()
+
+    async def _through_all(self, session: Session, search: Search, page: Page) -> bool:
+        """Through the archive in order, from where an earlier page has shown that this one begins."""
+        standing = self._admission.moment().standing
+        asked = Asked(session.actor, session.purpose, search.level, search.matching)
+        trail = self._trails.of(asked, standing, self._wiring.revoked_here())
+        began, after = trail.best(page.offset)
+        page.passed = began
+        done = await self._collect(page, session, search, None, after, trail)
+        if page.cost:
+            share = max((page.passed - began) / page.cost, _LEAST_SHARE)
+            self._shares.learn(session.actor, min(share, 1.0), self._wiring.monotonic())
+        return done
+
+    async def _collect(
+        self,
+        page: Page,
+        session: Session,
+        search: Search,
+        patient_ids: Sequence[str] | None,
+        after: bytes | None = None,
+        trail: Trail | None = None,
+    ) -> bool:
+        """Fill the page from the listing. False: more of the archive would have to be gone through than may be."""
+        whole = replace(search, limit=None, offset=0, limit_capped=False)
+        while True:
+            stretch = await self._wiring.origin.in_order(whole, after, patient_ids, page.missing)
+            page.cost += stretch.cost
+            moment = self._admission.moment()
+            for at in range(0, len(stretch.listed), _AT_A_TIME):
+                if page.is_enough:
+                    return True
+                for one, admitted in await self._visible(session, stretch.listed[at : at + _AT_A_TIME], moment):
+                    page.add(Row(one.read, admitted))
+                await asyncio.sleep(0)
+            after = stretch.after
+            if after is None or page.is_enough:
+                return True
+            if trail is not None:
+                trail.mark(page.passed, after)
+            if page.cost >= page.most_rows:
+                return False
+
+    async def _visible(
+        self, session: Session, listed: Sequence[Listed], moment: Moment
+    ) -> list[tuple[Listed, Admitted]]:
+        """Those that a permit covers, in order."""
+        decisions: dict[tuple[Subject, StudyUid], Admitted | None] = {}
+        found = []
+        for one in listed:
+            key = (one.subject, one.study)
+            if key not in decisions:
+                decisions[key] = self._admission.decide(session, Action.SEARCH, one.subject, one.study, moment)
+            admitted = decisions[key]
+            if admitted is not None:
+                found.append((one, admitted))
+        return await self.sole(found)
