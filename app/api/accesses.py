@@ -8,18 +8,19 @@ from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import checksum, identifier, to_hex, word
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import person_name
-from app.core.basis import GUARDIAN, SELF, person
+from app.core.basis import GUARDIAN, SELF, UPLOADER, person
 from app.core.identifiers import AccessRecordId, PatientKey
 from app.core.mirror import Standing
 from app.core.problem import ProblemError, problem
-from app.core.terms import Role
+from app.core.terms import Deed, Modification, Role
 from app.store.accesses import LARGEST_PAGE, Access
 
 router = APIRouter(tags=["accesses"])
 
 # A cursor is a row's number, and those have 63 bits.
 _Cursor = Annotated[int | None, Query(ge=0, lt=1 << 63)]
-_OWN = {SELF: "self", GUARDIAN: "guardian"}
+_NO_CONSENT = {SELF: "self", GUARDIAN: "guardian", UPLOADER: "uploader"}
+_MODIFIED = {Modification.STORE: "stored"}
 
 
 @router.get("/api/accesses")
@@ -108,9 +109,9 @@ async def _view(wiring: Wiring, standing: Standing, access: Access) -> dict[str,
         "actor_name": await person_name(wiring, standing, person(access.actor)),
         "patient_key": to_hex(access.patient),
         "study": access.study,
-        "action": (access.action.name or "").lower(),
+        "action": _said(access.action),
         "purpose": access.purpose.name,
-        "basis": _OWN.get(access.basis, to_hex(access.basis)),
+        "basis": _NO_CONSENT.get(access.basis, to_hex(access.basis)),
         "outcome": None
         if outcome is None
         else {"status": outcome.status, "bytes": outcome.body_bytes, "complete": outcome.complete},
@@ -119,3 +120,7 @@ async def _view(wiring: Wiring, standing: Standing, access: Access) -> dict[str,
         "block": None if on_chain is None else on_chain.block.number,
         "status": "recorded" if on_chain is None else "final" if on_chain.final else "mined",
     }
+
+
+def _said(deed: Deed) -> str:
+    return _MODIFIED[deed] if isinstance(deed, Modification) else (deed.name or "").lower()

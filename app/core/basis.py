@@ -17,6 +17,8 @@ MAX_SIGNER_BYTES = 640
 # The patient, or the patient's guardian, acting for themselves: no consent is needed.
 SELF = BasisId(keccak256(b"consentry.basis.self"))
 GUARDIAN = BasisId(keccak256(b"consentry.basis.guardian"))
+# A holder of the UPLOADER role storing images: no consent covers a modification.
+UPLOADER = BasisId(keccak256(b"consentry.basis.uploader"))
 
 ROLE_IDS: dict[Role, RoleId] = {role: RoleId(keccak256(role.value.encode("ascii"))) for role in Role}
 

@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from app.core.basis import GUARDIAN, NO_STUDY, SELF, role_id
+from app.core.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, role_id
 from app.core.consent import State
 from app.core.events import AccessLogged
 from app.core.grants import Consent
 from app.core.identifiers import BasisId, ConsentId, StudyKey, UnixTime
-from app.core.policy import AccessRequest, Deny, permitting
+from app.core.policy import AccessRequest, Deny, Permit, may_store, permitting
 from app.core.record import AccessRecord
-from app.core.terms import Action, Purpose, Role
+from app.core.terms import Action, Modification, Purpose, Role
 
 _PHYSICIAN = role_id(Role.PHYSICIAN)
+_UPLOADER = role_id(Role.UPLOADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,29 @@ class Span:
 
 def could_permit(state: State, access: AccessLogged, decided: Span) -> bool:
     """Whether some question at some time in the span is permitted on the access's basis."""
+    times = _times(state, access, decided)
+    if access.basis == UPLOADER:
+        return any(_permits_storing(state, access, now) for now in times)
     consent = _consent(state, access)
     studies = _studies(consent)
-    times = _times(state, access, decided)
     questions = product(times, Action, _purposes(access.basis, consent), studies)
     return any(_permits(state, access, question) for question in questions)
 
 
 def does_permit(state: State, access: AccessLogged, record: AccessRecord, now: UnixTime) -> bool:
-    """Whether the record's own question is permitted at ``now`` on the access's basis.
+    """Whether what the record says was done is permitted at ``now`` on the access's basis.
 
     A record without the study's key (a search over several) stands for any study that the basis covers.
     """
+    action = record.action
+    if isinstance(action, Modification):
+        return _permits_storing(state, access, now)
     studies = _studies(_consent(state, access)) if record.study_key is None else (record.study_key,)
-    return any(_permits(state, access, (now, record.action, record.purpose, study)) for study in studies)
+    return any(_permits(state, access, (now, action, record.purpose, study)) for study in studies)
+
+
+def _permits_storing(state: State, access: AccessLogged, now: UnixTime) -> bool:
+    return may_store(state, access.accessor, access.patient, now) == Permit(access.basis)
 
 
 def _permits(state: State, access: AccessLogged, question: tuple[UnixTime, Action, Purpose, StudyKey]) -> bool:
@@ -80,8 +90,8 @@ def _times(state: State, access: AccessLogged, decided: Span) -> Sequence[UnixTi
 
 def _turns(state: State, access: AccessLogged) -> Iterator[UnixTime]:
     windows = [consent.window for consent in _towards(state, access)]
-    role = state.role_window(_PHYSICIAN, access.accessor)
-    for window in [*windows, *([] if role is None else [role])]:
+    roles = [state.role_window(role, access.accessor) for role in (_PHYSICIAN, _UPLOADER)]
+    for window in [*windows, *(role for role in roles if role is not None)]:
         yield window.start
         yield window.end
 

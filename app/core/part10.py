@@ -7,59 +7,57 @@ is Part10InvalidError: a file that cannot be told whose it is, is nobody's.
 
 import zlib
 from dataclasses import dataclass
-from struct import Struct
 from typing import Final
 
 from app.core.charsets import codecs_of, decoded
 from app.core.identifiers import Subject
+from app.core.part10_encoding import (
+    DEFLATED,
+    DELIMITER_GROUP,
+    ENCODINGS,
+    EXPLICIT,
+    HEAD_BYTES,
+    IMPLICIT,
+    ITEM,
+    ITEM_END,
+    LONG,
+    LONG_HEAD_BYTES,
+    MAGIC,
+    MAX_DEPTH,
+    MAY_BE_UNDEFINED,
+    META_GROUP,
+    PREAMBLE_BYTES,
+    SEQUENCE_END,
+    SHORT,
+    TRANSFER_SYNTAX,
+    UNDEFINED,
+    Encoding,
+    Part10InvalidError,
+    uid_text,
+)
 
 MAX_LOOKED_AT_BYTES: Final = 1 << 20
-MAX_DEPTH: Final = 64
 _MAX_VALUE_BYTES: Final = 4096
 
-_PREAMBLE_BYTES: Final = 128
-_MAGIC: Final = b"DICM"
-_META_GROUP: Final = 0x0002
 _STEP_BYTES: Final = 4096  # looked at in one go: most files name everything in their first few
 _END_OF_META: Final = 0x00030000
-_UNDEFINED: Final = 0xFFFFFFFF
-
-_TRANSFER_SYNTAX: Final = 0x00020010
 _CHARACTER_SET: Final = 0x00080005
+_CLASS: Final = 0x00080016
 _INSTANCE: Final = 0x00080018
 _PATIENT_ID: Final = 0x00100020
 _ISSUER: Final = 0x00100021
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
-_WANTED: Final = frozenset({_TRANSFER_SYNTAX, _CHARACTER_SET, _INSTANCE, _PATIENT_ID, _ISSUER, _STUDY, _SERIES})
-
-_ITEM: Final = 0xFFFEE000
-_ITEM_END: Final = 0xFFFEE00D
-_SEQUENCE_END: Final = 0xFFFEE0DD
-_DELIMITER_GROUP: Final = 0xFFFE
+_WANTED: Final = frozenset({TRANSFER_SYNTAX, _CHARACTER_SET, _CLASS, _INSTANCE, _PATIENT_ID, _ISSUER, _STUDY, _SERIES})
 
 _DEFAULT_CODECS: Final = codecs_of(())
-
-# PS3.5 §7.1.2: the VRs whose length takes four bytes, after two that are reserved.
-_LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT: Final = frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
-    | {b"ST", b"TM", b"UI", b"UL", b"US"}
-)
-
-# Those that may come without a length (PS3.5 §6.2.2, §7.5); in implicit encodings, only sequences do.
-_MAY_BE_UNDEFINED: Final = frozenset({b"", b"SQ", b"UN", b"OB", b"OW"})
-
-
-class Part10InvalidError(ValueError):
-    """A file that is not DICOM as PS3.10 has it, breaks a bound, or ends too early. Its text holds nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part10Identity:
     """Whose file it is, and which. Absent UIDs are ""; ``patient_ids`` and ``issuers`` hold every value, as decoded.
 
-    ``transfer_syntax`` is the UID that the file's meta information names.
+    ``transfer_syntax`` is the UID that the file's meta information names, ``sop_class`` the SOPClassUID.
     """
 
     study: str
@@ -68,6 +66,7 @@ class Part10Identity:
     patient_ids: tuple[str, ...]
     issuers: tuple[str, ...]
     transfer_syntax: str
+    sop_class: str = ""
 
     @property
     def subject(self) -> Subject:
@@ -77,24 +76,7 @@ class Part10Identity:
         return Subject("".join(self.patient_ids), "".join(self.issuers))
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoding:
-    """How elements are laid out."""
-
-    explicit: bool
-    head: Struct  # group, element, VR and short length
-    length: Struct
-
-
-_IMPLICIT: Final = _Encoding(explicit=False, head=Struct("<HH2sH"), length=Struct("<L"))
-_EXPLICIT: Final = _Encoding(explicit=True, head=Struct("<HH2sH"), length=Struct("<L"))
-_BIG_ENDIAN: Final = _Encoding(explicit=True, head=Struct(">HH2sH"), length=Struct(">L"))
-
-_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-_ENCODINGS: Final = {"1.2.840.10008.1.2": _IMPLICIT, "1.2.840.10008.1.2.2": _BIG_ENDIAN}
-_ELSE_ENCODED: Final = frozenset({*_ENCODINGS, _DEFLATED})
-_HEAD_BYTES: Final = 8
-_LONG_HEAD_BYTES: Final = 12
+_ELSE_ENCODED: Final = frozenset({*ENCODINGS, DEFLATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +84,7 @@ class _Open:
     """A sequence, or an item in one, of undefined length. ``encoding`` is that of what it holds."""
 
     is_item: bool
-    encoding: _Encoding
+    encoding: Encoding
 
 
 class Part10Scanner:
@@ -113,10 +95,10 @@ class Part10Scanner:
     def __init__(self, limit: int = MAX_LOOKED_AT_BYTES) -> None:
         self._bytes = bytearray()
         self._at = 0
-        self._skip = _PREAMBLE_BYTES  # of what comes next: bytes that nobody needs
+        self._skip = PREAMBLE_BYTES  # of what comes next: bytes that nobody needs
         self._limit = limit
         self._looked_at = 0
-        self._encoding: _Encoding | None = None  # None before "DICM"
+        self._encoding: Encoding | None = None  # None before "DICM"
         self._inflater: _Inflater | None = None
         self._last = -1  # the last tag of the top level
         self._open: list[_Open] = []
@@ -139,7 +121,7 @@ class Part10Scanner:
     def close(self) -> Part10Identity:
         """The identity in a file that ends here. Raises Part10InvalidError where the file breaks off."""
         is_whole = not self._skip and not self._open and self._at == len(self._bytes)
-        if not is_whole or _TRANSFER_SYNTAX not in self._found or (self._inflater and not self._inflater.is_done):
+        if not is_whole or TRANSFER_SYNTAX not in self._found or (self._inflater and not self._inflater.is_done):
             raise Part10InvalidError("a file that breaks off")
         return self._identity()
 
@@ -147,27 +129,27 @@ class Part10Scanner:
         """Whether the file begins as almost all do, and tells its identity at once: explicit VR little endian, in
         order, every value whole. Where anything is otherwise nothing has been decided, and the walk below begins anew.
         """
-        if seen[_PREAMBLE_BYTES : _PREAMBLE_BYTES + len(_MAGIC)] != _MAGIC:
+        if seen[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] != MAGIC:
             return False
-        unpack = _EXPLICIT.head.unpack_from
+        unpack = EXPLICIT.head.unpack_from
         found: dict[int, bytes] = {}
-        at, last, end = _PREAMBLE_BYTES + len(_MAGIC), -1, len(seen) - _LONG_HEAD_BYTES
+        at, last, end = PREAMBLE_BYTES + len(MAGIC), -1, len(seen) - LONG_HEAD_BYTES
         while at <= end:
             group, element, vr, length = unpack(seen, at)
             tag = group << 16 | element
-            if last < _END_OF_META and group != _META_GROUP:
-                syntax = _uid(found.get(_TRANSFER_SYNTAX, b""))
+            if last < _END_OF_META and group != META_GROUP:
+                syntax = uid_text(found.get(TRANSFER_SYNTAX, b""))
                 if not syntax or syntax in _ELSE_ENCODED:
                     return False
                 last = _END_OF_META
-            if tag <= last or group == _DELIMITER_GROUP:
+            if tag <= last or group == DELIMITER_GROUP:
                 return False
-            at += _HEAD_BYTES
-            if vr not in _SHORT:
-                if vr not in _LONG:
+            at += HEAD_BYTES
+            if vr not in SHORT:
+                if vr not in LONG:
                     return False
-                length = _EXPLICIT.length.unpack_from(seen, at)[0]
-                at += _LONG_HEAD_BYTES - _HEAD_BYTES
+                length = EXPLICIT.length.unpack_from(seen, at)[0]
+                at += LONG_HEAD_BYTES - HEAD_BYTES
             if tag in _WANTED:
                 if length > _MAX_VALUE_BYTES:
                     return False
@@ -199,7 +181,7 @@ class Part10Scanner:
         """One element, or one delimiter; False when it has not come whole yet."""
         if self._encoding is None:
             return self._begin()
-        if len(self._bytes) - self._at < _HEAD_BYTES:
+        if len(self._bytes) - self._at < HEAD_BYTES:
             return False
         if self._last < _END_OF_META and self._bytes[self._at : self._at + 2] != b"\x02\x00":
             self._begin_dataset()
@@ -212,41 +194,41 @@ class Part10Scanner:
         return self._top(*head) and self._hurry(self._encoding)
 
     def _begin(self) -> bool:
-        if len(self._bytes) < len(_MAGIC):
+        if len(self._bytes) < len(MAGIC):
             return False
-        if self._bytes[: len(_MAGIC)] != _MAGIC:
+        if self._bytes[: len(MAGIC)] != MAGIC:
             raise Part10InvalidError("not a DICOM file")
-        self._at = len(_MAGIC)
-        self._encoding = _EXPLICIT  # PS3.10 §7.1: so is the meta information, whatever follows
+        self._at = len(MAGIC)
+        self._encoding = EXPLICIT  # PS3.10 §7.1: so is the meta information, whatever follows
         return True
 
     def _begin_dataset(self) -> None:
-        if _TRANSFER_SYNTAX not in self._found:
+        if TRANSFER_SYNTAX not in self._found:
             raise Part10InvalidError("no transfer syntax")
-        syntax = _uid(self._found[_TRANSFER_SYNTAX])
-        self._encoding = _ENCODINGS.get(syntax, _EXPLICIT)
+        syntax = uid_text(self._found[TRANSFER_SYNTAX])
+        self._encoding = ENCODINGS.get(syntax, EXPLICIT)
         self._last = _END_OF_META
-        if syntax == _DEFLATED:
+        if syntax == DEFLATED:
             self._inflater = _Inflater()
             deflated, self._bytes, self._at = bytes(self._bytes[self._at :]), bytearray(), 0
             self._take(self._inflater.inflate(deflated, self._left()))
 
-    def _head(self, encoding: _Encoding) -> tuple[int, bytes, int, int] | None:
+    def _head(self, encoding: Encoding) -> tuple[int, bytes, int, int] | None:
         """Tag, VR (b"" where implicit), length of the value and of the head; None when that has not come whole."""
         group, element, vr, length = encoding.head.unpack_from(self._bytes, self._at)
         tag = group << 16 | element
-        if group == _DELIMITER_GROUP or not encoding.explicit:
-            return tag, b"", encoding.length.unpack_from(self._bytes, self._at + 4)[0], _HEAD_BYTES
-        if vr in _SHORT:
-            return tag, vr, length, _HEAD_BYTES
-        if vr not in _LONG:
+        if group == DELIMITER_GROUP or not encoding.explicit:
+            return tag, b"", encoding.length.unpack_from(self._bytes, self._at + 4)[0], HEAD_BYTES
+        if vr in SHORT:
+            return tag, vr, length, HEAD_BYTES
+        if vr not in LONG:
             raise Part10InvalidError("not a value representation")
-        if len(self._bytes) - self._at < _LONG_HEAD_BYTES:
+        if len(self._bytes) - self._at < LONG_HEAD_BYTES:
             return None
-        return tag, vr, encoding.length.unpack_from(self._bytes, self._at + 8)[0], _LONG_HEAD_BYTES
+        return tag, vr, encoding.length.unpack_from(self._bytes, self._at + 8)[0], LONG_HEAD_BYTES
 
     def _top(self, tag: int, vr: bytes, length: int, size: int) -> bool:
-        if tag <= self._last or tag >> 16 == _DELIMITER_GROUP:
+        if tag <= self._last or tag >> 16 == DELIMITER_GROUP:
             raise Part10InvalidError("elements out of order")
         if tag in _WANTED:
             if length > _MAX_VALUE_BYTES:
@@ -260,18 +242,18 @@ class Part10Scanner:
             self._pass(vr, length, size)
         return True
 
-    def _hurry(self, encoding: _Encoding) -> bool:
+    def _hurry(self, encoding: Encoding) -> bool:
         """Past the short elements that nobody needs, as _top goes, but in one loop: a file has a hundred of them."""
         if not encoding.explicit or self._open or self._skip or self._last < _END_OF_META:
             return True
         unpack, seen, at, last = encoding.head.unpack_from, self._bytes, self._at, self._last
-        end = len(seen) - _HEAD_BYTES
+        end = len(seen) - HEAD_BYTES
         while at <= end:
             group, element, vr, length = unpack(seen, at)
             tag = group << 16 | element
-            if vr not in _SHORT or tag in _WANTED or not last < tag < _SERIES:
+            if vr not in SHORT or tag in _WANTED or not last < tag < _SERIES:
                 break
-            at += _HEAD_BYTES + length
+            at += HEAD_BYTES + length
             last = tag
         self._last = last
         self._advance(at - self._at)
@@ -279,14 +261,14 @@ class Part10Scanner:
 
     def _inside(self, tag: int, vr: bytes, length: int, size: int) -> bool:
         innermost = self._open[-1]
-        if tag == (_ITEM_END if innermost.is_item else _SEQUENCE_END):
+        if tag == (ITEM_END if innermost.is_item else SEQUENCE_END):
             self._open.pop()
             self._advance(size)
-        elif innermost.is_item and tag >> 16 != _DELIMITER_GROUP:
+        elif innermost.is_item and tag >> 16 != DELIMITER_GROUP:
             self._pass(vr, length, size)
-        elif innermost.is_item or tag != _ITEM:
+        elif innermost.is_item or tag != ITEM:
             raise Part10InvalidError("a delimiter out of place")
-        elif length == _UNDEFINED:
+        elif length == UNDEFINED:
             self._open.append(_Open(is_item=True, encoding=innermost.encoding))
             self._advance(size)
         else:
@@ -295,14 +277,14 @@ class Part10Scanner:
 
     def _pass(self, vr: bytes, length: int, size: int) -> None:
         """Go past an element: over its value, or, where that has no length, into it."""
-        if length != _UNDEFINED:
+        if length != UNDEFINED:
             self._advance(size + length)
             return
-        if vr not in _MAY_BE_UNDEFINED or len(self._open) >= 2 * MAX_DEPTH:
+        if vr not in MAY_BE_UNDEFINED or len(self._open) >= 2 * MAX_DEPTH:
             raise Part10InvalidError("a value without length, or nested too deep")
-        around = self._open[-1].encoding if self._open else self._encoding or _EXPLICIT
+        around = self._open[-1].encoding if self._open else self._encoding or EXPLICIT
         # PS3.5 §6.2.2: what is unknown and has no length is a sequence in implicit little endian
-        self._open.append(_Open(is_item=False, encoding=_IMPLICIT if vr == b"UN" else around))
+        self._open.append(_Open(is_item=False, encoding=IMPLICIT if vr == b"UN" else around))
         self._advance(size)
 
     def _advance(self, count: int) -> None:
@@ -314,12 +296,13 @@ class Part10Scanner:
         terms = self._found.get(_CHARACTER_SET, b"").decode("latin-1").split("\\")
         codecs = codecs_of(terms) if terms != [""] else _DEFAULT_CODECS
         return Part10Identity(
-            _uid(self._found.get(_STUDY, b"")),
-            _uid(self._found.get(_SERIES, b"")),
-            _uid(self._found.get(_INSTANCE, b"")),
+            uid_text(self._found.get(_STUDY, b"")),
+            uid_text(self._found.get(_SERIES, b"")),
+            uid_text(self._found.get(_INSTANCE, b"")),
             _texts(self._found.get(_PATIENT_ID, b""), codecs),
             _texts(self._found.get(_ISSUER, b""), codecs),
-            _uid(self._found[_TRANSFER_SYNTAX]),
+            uid_text(self._found[TRANSFER_SYNTAX]),
+            self._found.get(_CLASS, b"").rstrip(b"\0 ").decode("ascii", "replace"),
         )
 
 
@@ -344,13 +327,6 @@ class _Inflater:
             raise Part10InvalidError("not deflated") from None
         self._is_cut = bool(self._zlib.unconsumed_tail)
         return inflated
-
-
-def _uid(value: bytes) -> str:
-    try:
-        return value.rstrip(b"\0 ").decode("ascii")
-    except UnicodeDecodeError:
-        raise Part10InvalidError("a UID that is none") from None
 
 
 def _texts(value: bytes, codecs: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 
-from app.core.basis import GUARDIAN, SELF, person, role_id
+from app.core.basis import GUARDIAN, SELF, UPLOADER, person, role_id
 from app.core.consent import Patient, State
 from app.core.grants import in_force
 from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, StudyKey, UnixTime
@@ -45,7 +45,7 @@ class DenyReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Let in. ``basis`` is the consent's id, or SELF or GUARDIAN."""
+    """Let in. ``basis`` is the consent's id, or SELF, GUARDIAN or UPLOADER."""
 
     basis: BasisId
 
@@ -61,6 +61,7 @@ _ACTIONS = frozenset(Action)
 _OWN_ACTIONS = frozenset({Action.SEARCH, Action.VIEW, Action.RETRIEVE})
 _GUARDIAN_PURPOSES = frozenset({Purpose.FAMRQT, Purpose.PWATRNY})
 _PHYSICIAN = role_id(Role.PHYSICIAN)
+_UPLOADER = role_id(Role.UPLOADER)
 
 # What a consent with these actions covers. A permit to retrieve covers viewing: who may have the pixels may see the
 # picture. A deny of viewing covers retrieving: who may not see the picture may not have its pixels.
@@ -103,6 +104,28 @@ def holds_role(standing: Standing, role: Role, actor: Address, now: UnixTime) ->
     identity = role_id(role)
     windows = (standing.final.role_window(identity, actor), standing.head.role_window(identity, actor))
     return all(window is not None and window.holds(now) for window in windows)
+
+
+def decide_storing(standing: Standing, actor: Address, patient: PatientKey, now: UnixTime) -> Verdict:
+    """Whether images of this patient may be stored: in the finalized state and at the head."""
+    head = may_store(standing.head, actor, patient, now)
+    if isinstance(head, Deny):
+        return head
+    final = may_store(standing.final, actor, patient, now)
+    return Deny(DenyReason.NOT_FINAL) if isinstance(final, Deny) else final
+
+
+def may_store(state: State, actor: Address, patient: PatientKey, now: UnixTime) -> Verdict:
+    """The same in one state: the actor holds UPLOADER, and the patient is enrolled, claimed or not.
+
+    No consent is asked for: who takes an image does not look at what is there, and a patient claims later.
+    """
+    if patient not in state.patients:
+        return Deny(DenyReason.PATIENT_UNKNOWN)
+    role = state.roles.get((_UPLOADER, actor))
+    if role is None or not role.holds(now):
+        return Deny(DenyReason.NO_ROLE)
+    return Permit(UPLOADER)
 
 
 def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:

@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "unsupported-parameter": (400, "A query parameter names an attribute that is not supported"),
     "invalid-framing": (400, "The HTTP message is not well formed"),
     "ambiguous-credentials": (400, "More than one Authorization was given"),
+    "invalid-multipart": (400, "The body is not the multipart body that its Content-Type names"),
     "invalid-json": (400, "The body is not valid JSON"),
     "siwe-malformed": (400, "The sign-in message is not well formed"),
     "unauthenticated": (401, "Sign in first"),

@@ -21,7 +21,7 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.terms import Action, Purpose
+from app.core.terms import Action, Deed, Modification, Purpose, deed
 
 SALT_BYTES = 32
 SESSION_TAG_BYTES = 8
@@ -32,10 +32,14 @@ _COMMITMENT_DOMAIN = keccak256(b"consentry.record.v1")
 # The encoding is append only: a version byte, then every field of that version in order, each as a 4-byte length and
 # its bytes. A version's fields never change their order, width or meaning. What comes later gets a new version with
 # its fields at the end; decode keeps reading the old ones, because commitments to them stay on the chain for ever.
-_VERSION = 1
+# Version 1 is an access, whose action a consent can allow. Version 2 is a modification: its action is zero, and which
+# modification it is stands in one more field of two bytes. Each deed has one version.
+_ACCESS_VERSION, _MODIFICATION_VERSION = 1, 2
 _LENGTH_BYTES = 4
-_FIELD_COUNT = 15
+_FIELD_COUNTS = {_ACCESS_VERSION: 15, _MODIFICATION_VERSION: 16}
 _SINGLE_ACTIONS = frozenset(Action)
+_NO_ACTION = 0
+_MODIFIED = struct.Struct(">IH")
 _MICROSECONDS = 1_000_000
 # The same with every length in its place: up to the length of the study's UID, and from the action to the target's
 # length. A key is there or not.
@@ -54,7 +58,7 @@ _UINT64_END = 1 << 64
 
 @dataclass(frozen=True, slots=True)
 class AccessRecord:
-    """One access to one patient's images, as it was decided.
+    """One access to one patient's images, or one modification of them, as it was decided.
 
     ``at`` is the time of the decision in whole seconds and ``at_us`` the microseconds on top. ``session_tag`` is 8
     bytes of a hash. ``study`` is None for a search over several; ``study_key`` is the key on the chain that the
@@ -69,7 +73,7 @@ class AccessRecord:
     session_tag: bytes
     patient: PatientKey
     study: StudyUid | None
-    action: Action
+    action: Deed
     purpose: Purpose
     basis: BasisId
     block: BlockRef
@@ -95,8 +99,10 @@ class RecordError(ValueError):
 
 def canonical(record: AccessRecord) -> bytes:
     """The one encoding of the record. Raises RecordError for a field that its width cannot hold."""
-    if record.action not in _SINGLE_ACTIONS:
+    modified = isinstance(record.action, Modification)
+    if not modified and record.action not in _SINGLE_ACTIONS:
         raise RecordError("one action at a time")
+    version, action = (_MODIFICATION_VERSION, _NO_ACTION) if modified else (_ACCESS_VERSION, record.action)
     if record.study == "" or not 0 <= record.at_us < _MICROSECONDS:
         raise RecordError("a study is a UID or None, and microseconds stay below a second")
     key = record.study_key
@@ -117,17 +123,18 @@ def canonical(record: AccessRecord) -> bytes:
         return b"".join(
             (
                 _TO_PATIENT.pack(
-                    _VERSION, 16, record.record_id, 8, record.at, 4, record.at_us, 20, record.actor,
+                    version, 16, record.record_id, 8, record.at, 4, record.at_us, 20, record.actor,
                     8, record.session_tag, 32, record.patient, len(study),
                 ),
                 study,
                 _NO_KEY if key is None else _A_KEY + key,
                 _TO_BLOCK.pack(
-                    1, record.action, 1, record.purpose, 32, record.basis, 8, block.number, 32, block.hash, len(target)
+                    1, action, 1, record.purpose, 32, record.basis, 8, block.number, 32, block.hash, len(target)
                 ),
                 target,
                 len(gateway).to_bytes(_LENGTH_BYTES, "big"),
                 gateway,
+                _MODIFIED.pack(2, record.action) if modified else b"",
             )
         )  # fmt: skip
     except (struct.error, OverflowError, UnicodeEncodeError) as error:
@@ -147,7 +154,7 @@ def decode(body: bytes) -> AccessRecord:
             patient=PatientKey(fields[5]),
             study=StudyUid(fields[6].decode()) if fields[6] else None,
             study_key=StudyKey(fields[7]) if fields[7] else None,
-            action=Action(int.from_bytes(fields[8], "big")),
+            action=deed(int.from_bytes(fields[8] if body[0] == _ACCESS_VERSION else fields[15], "big")),
             purpose=Purpose(int.from_bytes(fields[9], "big")),
             basis=BasisId(fields[10]),
             block=BlockRef(int.from_bytes(fields[11], "big"), BlockHash(fields[12])),
@@ -239,7 +246,8 @@ def _shared(access: LoggedAccess) -> tuple[bytes, bytes, bytes, int, bytes]:
 
 
 def _split(body: bytes) -> list[bytes]:
-    if body[:1] != bytes([_VERSION]):
+    field_count = _FIELD_COUNTS.get(body[0] if body else 0)
+    if field_count is None:
         raise RecordError("an unknown version")
     fields = []
     offset = 1
@@ -247,6 +255,6 @@ def _split(body: bytes) -> list[bytes]:
         start = offset + _LENGTH_BYTES
         offset = start + int.from_bytes(body[offset:start], "big")
         fields.append(body[start:offset])
-    if offset != len(body) or len(fields) != _FIELD_COUNT:
+    if offset != len(body) or len(fields) != field_count:
         raise RecordError("cut short, or fields too many or too few")
     return fields

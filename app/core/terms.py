@@ -16,6 +16,15 @@ class Action(IntFlag):
     SHARE = 8
 
 
+class Modification(IntEnum):
+    """What is done to images and is no consent's to allow. The values are in records: append only.
+
+    They lie above every bit that a consent's actions (one byte on the chain) can ever have.
+    """
+
+    STORE = 0x100
+
+
 class Purpose(IntEnum):
     """Purpose of use (HL7 v3 ActReason PurposeOfUse). The value is the bit's index on the chain: append only."""
 
@@ -31,6 +40,15 @@ class Purpose(IntEnum):
     COC = 9
     CAREMGT = 10
     HQUALIMP = 11
+
+
+# What an access record says was done.
+Deed = Action | Modification
+
+
+def deed(value: int) -> Deed:
+    """The deed of that number. Raises ValueError for a modification that is not known."""
+    return Action(value) if value < min(Modification) else Modification(value)
 
 
 ALL_ACTIONS = Action.SEARCH | Action.VIEW | Action.RETRIEVE | Action.SHARE

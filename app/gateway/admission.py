@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from app.core.dicomweb import Retrieve, Search
 from app.core.identifiers import BasisId, BlockRef, ConsentId, PatientKey, StudyKey, StudyUid, Subject, UnixTime
 from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Permit, decide_standing
+from app.core.policy import AccessRequest, Permit, decide_standing, decide_storing, holds_role
 from app.core.problem import ProblemError, problem
-from app.core.terms import Action
+from app.core.terms import Action, Purpose, Role
 from app.gateway.ports import Wiring
 from app.gateway.remembering import Remembered
 from app.gateway.resolution import Resolution
@@ -43,6 +43,27 @@ class Admitted:
     @property
     def study_key(self) -> StudyKey:
         return self.request.study
+
+    @property
+    def purpose(self) -> Purpose:
+        return self.request.purpose
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedStoring:
+    """A permit to store one instance in a study of this patient. ``at_s``: as in Admitted."""
+
+    session: Session
+    patient: EnrolledPatient
+    study: StudyUid
+    study_key: StudyKey
+    basis: BasisId
+    block: BlockRef
+    at_s: float
+
+    @property
+    def purpose(self) -> Purpose:
+        return self.session.purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +140,27 @@ class Admission:
         if admitted is None or not await self._belongs(study, target):
             raise ProblemError(problem("not-found"))
         return admitted
+
+    def may_store(self, session: Session) -> bool:
+        """Whether the caller may store at all, now. Raises 503 ``chain-unavailable``."""
+        moment = self.moment()
+        return holds_role(moment.standing, Role.UPLOADER, session.actor, UnixTime(int(moment.at_s)))
+
+    def decide_storing(self, session: Session, subject: Subject, study: StudyUid) -> AdmittedStoring | None:
+        """The decision for one instance of a study of this patient. None: refused, whatever the reason.
+
+        Raises 503 ``chain-unavailable``.
+        """
+        moment = self.moment()
+        patient = self._wiring.patients.by_subject(subject)
+        now = UnixTime(int(moment.at_s))
+        if patient is None or now >= session.expires_at:
+            return None
+        verdict = decide_storing(moment.standing, session.actor, patient.key, now)
+        if not isinstance(verdict, Permit):
+            return None
+        study_key = self._study_key(patient, study)
+        return AdmittedStoring(session, patient, study, study_key, verdict.basis, moment.standing.block, moment.at_s)
 
     def still(self, admitted: Admitted, seen: Seen) -> bool:
         """Whether it would be admitted now, on any basis, at this standing and time, the session included.

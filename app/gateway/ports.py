@@ -84,8 +84,8 @@ class Wiring:
     ``standing``: None while the chain's state is not known well enough. ``revoked_here``: consents whose signed
     revocation was handed to this gateway. ``study_key_of``: (the patient's salt, StudyInstanceUID) → the key on the
     chain. ``public_url``: the gateway's DICOMweb root as clients reach it, without a slash at the end. ``clock``: Unix
-    seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record. ``spool_folder``: where uploads wait to be judged,
-    None for the system's temporary folder.
+    seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record.
+    ``spool_folder``: where uploads wait to be judged, None for the system's temporary folder.
     """
 
     origin: Origin
@@ -103,3 +103,4 @@ class Wiring:
     gateway_id: str
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     spool_folder: Path | None = None
+    page_origins: AbstractSet[bytes] = frozenset()

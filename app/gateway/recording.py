@@ -4,7 +4,8 @@ from app.core.dicomweb import Level, Retrieve, Search
 from app.core.identifiers import AccessRecordId, StudyUid, UnixTime
 from app.core.links import path_of
 from app.core.record import RECORD_ID_BYTES, SALT_BYTES, AccessRecord, canonical, commit
-from app.gateway.admission import Admitted
+from app.core.terms import Deed, Modification
+from app.gateway.admission import Admitted, AdmittedStoring
 from app.gateway.ports import Wiring
 from app.store.journal import JournalEntry
 
@@ -21,6 +22,15 @@ class Recorder:
 
     def entry(self, admitted: Admitted, target: str, study: StudyUid | None) -> JournalEntry:
         """The entry for one patient's part of an answer. ``study`` None: several studies of the patient."""
+        return self._entry(admitted, admitted.request.action, target, study)
+
+    def stored(self, admitted: AdmittedStoring, target: str) -> JournalEntry:
+        """The entry for one instance that is about to be stored."""
+        return self._entry(admitted, Modification.STORE, target, admitted.study)
+
+    def _entry(
+        self, admitted: Admitted | AdmittedStoring, action: Deed, target: str, study: StudyUid | None
+    ) -> JournalEntry:
         record = AccessRecord(
             record_id=AccessRecordId(self._draw(RECORD_ID_BYTES)),
             at=UnixTime(int(admitted.at_s)),
@@ -29,8 +39,8 @@ class Recorder:
             session_tag=admitted.session.tag,
             patient=admitted.patient.key,
             study=study,
-            action=admitted.request.action,
-            purpose=admitted.request.purpose,
+            action=action,
+            purpose=admitted.purpose,
             basis=admitted.basis,
             block=admitted.block,
             target=target,

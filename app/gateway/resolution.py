@@ -89,6 +89,10 @@ class Resolution:
         """What the archive has just said of its own accord."""
         self._members.learn((study, series, instance), True, self._monotonic())
 
+    def forget(self, study: StudyUid) -> None:
+        """The study has changed."""
+        self._subjects.forget(study)
+
     async def _ask(self, study: StudyUid) -> Subject | None:
         asked_at = self._monotonic()
         found = (await self._origin.subjects_of(study)).subjects

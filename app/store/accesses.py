@@ -19,7 +19,7 @@ from app.core.identifiers import (
     TxHash,
     UnixTime,
 )
-from app.core.terms import Action, Purpose
+from app.core.terms import Deed, Purpose, deed
 from app.store.engine import Database
 from app.store.journal import Outcome
 from app.store.outbox import CallState
@@ -50,7 +50,7 @@ class Access:
     actor: Address
     patient: PatientKey
     study: StudyUid | None
-    action: Action
+    action: Deed
     purpose: Purpose
     basis: BasisId
     decided_at: BlockRef
@@ -146,7 +146,7 @@ def _access(row: "sa.Row[*tuple[Any, ...]]") -> Access:
         actor=Address(row.actor),
         patient=PatientKey(row.patient_key),
         study=None if row.study_uid is None else StudyUid(row.study_uid),
-        action=Action(row.action),
+        action=deed(row.action),
         purpose=Purpose(row.purpose),
         basis=BasisId(row.basis),
         decided_at=BlockRef(row.block_number, BlockHash(row.block_hash)),

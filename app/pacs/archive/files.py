@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 
+# A file of the folder that is being written, and not of the archive yet.
+PARTIAL_PREFIX = ".storing-"
+
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.pacs.archive import index
-from app.pacs.archive.files import FileStamp
+from app.pacs.archive.files import PARTIAL_PREFIX, FileStamp
 from app.pacs.archive.reading import NotRead, ReadInstance, read_instance
 from app.pacs.archive.workers import Workers
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError
@@ -38,6 +38,8 @@ def files_below(folder: Path) -> Iterator[FileStamp]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
+            if name.startswith(PARTIAL_PREFIX):
+                continue
             path = Path(parent, name)
             try:
                 status = path.lstat()

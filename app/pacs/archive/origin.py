@@ -56,7 +56,7 @@ _LISTING = ListingTraits(
 
 
 class ArchiveOrigin:
-    """An Origin over ``folder``, which only store() writes to. ``index_path`` is a SQLite file of its own, outside the folder."""
+    """An Origin over ``folder``, which only ``store`` writes to. ``index_path``: a SQLite file elsewhere."""
 
     def __init__(self, folder: Path, index_path: Path, workers: Workers | None = None) -> None:
         self._folder = folder
