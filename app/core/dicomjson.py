@@ -6,6 +6,7 @@ Whatever does not have the shape of §F.2 raises DatasetInvalidError, whose text
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
@@ -23,7 +24,7 @@ from app.core.attributes import (
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.dicomweb_grammar import parse
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
-from app.core.links import mapped_link, path_of
+from app.core.links import linked, mapped_link, path_of
 
 # Tag → {"vr", "Value" | "BulkDataURI" | "InlineBinary"}.
 DicomJson = dict[str, Any]
@@ -35,6 +36,8 @@ _ISSUER: Final = "00100021"
 _PADDING: Final = " \0"  # PS3.5 §6.2: spaces around a value are not significant, and some writers pad with NUL
 _TAG: Final = re.compile(r"[0-9A-F]{8}").fullmatch
 _BULK_NAMES: Final = frozenset({"BulkDataURI", "InlineBinary"})
+# RetrieveURL, and RetrieveURI (0040,E010), which names one instance in the same way
+_LINK_TAGS: Final = frozenset({RETRIEVE_URL, "0040E010"})
 _UIDS: Final = {Level.STUDY: STUDY_UID, Level.SERIES: SERIES_UID, Level.INSTANCE: INSTANCE_UID}
 
 
@@ -176,17 +179,39 @@ def with_patient_counts(dataset: DicomJson, studies: int, series: int, instances
 # --- Links -----------------------------------------------------------------------------------------------------------
 
 
-def rewrite_links(dataset: DicomJson, public_url: str) -> DicomJson:
-    """The data set with RetrieveURL and each BulkDataURI, at any depth, below ``public_url``; others are dropped.
+def rewrite_links(dataset: DicomJson, public_url: str, base: str = "") -> DicomJson:
+    """The data set with RetrieveURL, RetrieveURI and each BulkDataURI, at any depth, below ``public_url``; those that
+    name nothing of ours are dropped. ``base`` is what relative ones start from (`links.linked`).
+
+    PS3.18 leaves the form of a BulkDataURI to the archive: one that the grammar does not know becomes the link to the
+    element by its place in its instance, which the adapter finds the archive's own link for.
 
     Checks the shape of every element on the way. Raises DatasetInvalidError for whatever is not of PS3.18 §F.2, or
     sequences nested deeper than MAX_DEPTH.
     """
-    return _rewritten(dataset, public_url, 0)
+    return _rewritten(dataset, _Linker(public_url, base, dataset), ())
 
 
-def _rewritten(dataset: DicomJson, public_url: str, depth: int) -> DicomJson:
-    if depth > MAX_DEPTH:
+@dataclass(frozen=True, slots=True)
+class _Linker:
+    public_url: str
+    base: str
+    instance: DicomJson
+
+    def bulk(self, uri: object, place: tuple[str, ...]) -> str | None:
+        """``place``: tags and item numbers on the way down to the element."""
+        target = linked(uri, self.base) if isinstance(uri, str) else None
+        if target is not None and target.representation is Representation.BULKDATA:
+            return self.public_url + path_of(target)
+        own = _own_path(Level.INSTANCE, self.instance)
+        return self(uri) if own is None else f"{self.public_url}{own}/bulk/{'/'.join(place).lower()}"
+
+    def __call__(self, value: object) -> str | None:
+        return mapped_link(value, self.public_url, self.base) if isinstance(value, str) else None
+
+
+def _rewritten(dataset: DicomJson, link: _Linker, above: tuple[str, ...]) -> DicomJson:
+    if len(above) > 2 * MAX_DEPTH:
         raise DatasetInvalidError("sequences nested too deep")
     rewritten: DicomJson = {}
     for tag, element in dataset.items():
@@ -194,12 +219,12 @@ def _rewritten(dataset: DicomJson, public_url: str, depth: int) -> DicomJson:
             raise DatasetInvalidError("not an element")
         values = element.get("Value")
         if element.get("vr") == "SQ":
-            rewritten[tag] = {"vr": "SQ"} | _items(values, public_url, depth)
+            rewritten[tag] = {"vr": "SQ"} | _items(values, link, (*above, tag))
         elif "BulkDataURI" in element:
-            rewritten[tag] = _bulk_element(element, public_url)
-        elif tag == RETRIEVE_URL:
-            links = [_link(value, public_url) for value in values] if isinstance(values, list) else []
-            if known := [link for link in links if link is not None]:
+            rewritten[tag] = _bulk_element(element, link, (*above, tag))
+        elif tag in _LINK_TAGS:
+            links = [link(value) for value in values] if isinstance(values, list) else []
+            if known := [one for one in links if one is not None]:
                 rewritten[tag] = {"vr": "UR", "Value": known}
         else:
             _check_element(element, values)
@@ -207,29 +232,25 @@ def _rewritten(dataset: DicomJson, public_url: str, depth: int) -> DicomJson:
     return rewritten
 
 
-def _items(values: object, public_url: str, depth: int) -> DicomJson:
+def _items(values: object, link: _Linker, place: tuple[str, ...]) -> DicomJson:
     if values is None:
         return {}
     if not isinstance(values, list):
         raise DatasetInvalidError("not a sequence")
     items = []
-    for item in values:
+    for number, item in enumerate(values, 1):
         if item is not None and not isinstance(item, dict):
             raise DatasetInvalidError("not an item")
-        items.append(_rewritten(item or {}, public_url, depth + 1))
+        items.append(_rewritten(item or {}, link, (*place, str(number))))
     return {"Value": items}
 
 
-def _bulk_element(element: DicomJson, public_url: str) -> DicomJson:
+def _bulk_element(element: DicomJson, link: _Linker, place: tuple[str, ...]) -> DicomJson:
     vr = element.get("vr")
     if not isinstance(vr, str):
         raise DatasetInvalidError("not an element")
-    link = _link(element["BulkDataURI"], public_url)
-    return {"vr": vr} if link is None else {"vr": vr, "BulkDataURI": link}
-
-
-def _link(value: object, public_url: str) -> str | None:
-    return mapped_link(value, public_url) if isinstance(value, str) else None
+    uri = link.bulk(element["BulkDataURI"], place)
+    return {"vr": vr} if uri is None else {"vr": vr, "BulkDataURI": uri}
 
 
 _ELEMENT_NAMES: Final = frozenset({"vr", "Value", "InlineBinary"})

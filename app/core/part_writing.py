@@ -6,12 +6,14 @@ Of an archive's part headers only Content-Type and Content-Location are read, an
 import re
 from typing import Final
 
-from app.core.links import mapped_link
+from app.core.dicomweb import Retrieve
+from app.core.links import linked, path_of
 from app.core.multipart import PartHead
 
 # Archives write more behind the type than the grammar allows: only these two are taken, from wherever they stand.
 _MEDIA_TYPE: Final = re.compile(rb"[ \t\"]*([A-Za-z]+/[A-Za-z0-9.+-]+)")
 _TRANSFER_SYNTAX: Final = re.compile(rb";[ \t]*transfer-syntax=[ \t\"]*([0-9.]{1,64})(?![0-9.])", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 _KNOWN_TYPES: Final = frozenset(
     {
         "application/dicom",
@@ -22,7 +24,11 @@ _KNOWN_TYPES: Final = frozenset(
         "image/jp2",
         "image/jpx",
         "image/jphc",
+        "image/png",
+        "image/gif",
         "video/mpeg",
+        "video/mpeg2",
+        "video/h265",
         "video/mp4",
     }
 )
@@ -35,9 +41,10 @@ class PartWriter:
     archive names none that may stand there. ``public_url``: as for links.
     """
 
-    __slots__ = ("_boundary", "_media_type", "_opening", "_public_url")
+    __slots__ = ("_asked", "_boundary", "_media_type", "_opening", "_public_url")
 
-    def __init__(self, boundary: str, media_type: str, public_url: str) -> None:
+    def __init__(self, boundary: str, media_type: str, public_url: str, asked: Retrieve) -> None:
+        self._asked = asked
         self._boundary = boundary
         self._media_type = media_type
         self._public_url = public_url
@@ -48,20 +55,37 @@ class PartWriter:
         """The answer's Content-Type."""
         return f'multipart/related; type="{self._media_type}"; boundary={self._boundary}'
 
-    def head(self, part: PartHead) -> bytes:
-        """What stands before the part's content: the delimiter and the headers."""
+    def head(self, part: PartHead, located: Retrieve | None = None) -> bytes:
+        """What stands before the part's content: the delimiter and the headers.
+
+        ``located``: what the part is, where the gateway knows; else the archive's own word is taken, if it lies within
+        what was asked for.
+        """
         media_type, syntax = content_type_of(part, self._media_type)
         lines = [f"{self._opening}Content-Type: {media_type}" + (f"; transfer-syntax={syntax}" if syntax else "")]
         location = part.value(b"content-location")
-        link = None if location is None else mapped_link(location.decode("latin-1"), self._public_url)
-        if link is not None:
-            lines.append(f"Content-Location: {link}")
+        target = located if located is not None or location is None else self._own(location.decode("latin-1"))
+        if target is not None:
+            lines.append(f"Content-Location: {self._public_url}{path_of(target)}")
         self._opening = f"\r\n--{self._boundary}\r\n"
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    def _own(self, location: str) -> Retrieve | None:
+        target, asked = linked(location, path_of(self._asked)), self._asked
+        if target is None or target.study != asked.study:
+            return None
+        within = asked.series in (None, target.series) and asked.instance in (None, target.instance)
+        return target if within else None
 
     def end(self) -> bytes:
         """What closes the body. Written only once the archive's own body has proved whole."""
         return f"\r\n--{self._boundary}--\r\n".encode("latin-1")
+
+
+def length_of(part: PartHead) -> int | None:
+    """The length in bytes that a part says it has, None where it says none. Raises MultipartInvalidError for two."""
+    value = part.value(b"content-length")
+    return int(value) if value is not None and _LENGTH(value) else None
 
 
 def content_type_of(part: PartHead, otherwise: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Receive, Send
 
 from app.core.problem import MEDIA_TYPE, Problem
+from app.gateway.compressing import LEAST_BYTES, compressed, is_text
 from app.store.journal import Outcome
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 # Every answer may hold something of a patient, the refusals included: that there is nothing is news too.
 _GUARDING = (
     (b"cache-control", b"private, no-store"),
-    (b"vary", b"Authorization, Cookie"),
+    (b"vary", b"Authorization, Cookie, Accept-Encoding"),
     (b"x-content-type-options", b"nosniff"),
     # No page of another origin may take an answer into itself: the browser would send the portal's cookie for it
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -31,13 +32,26 @@ class Answer:
     """Sends one answer over ASGI. An answer that was begun and not finished is cut by the server, unterminated (P10).
 
     ``recorded``: the access records that this answer stands on. ``modified``: those of what was changed before it, the
-    first of which are named whatever is answered. ``head_only``: it has no body (HEAD).
+    first of which are named whatever is answered. ``head_only``: it has no body (HEAD). ``coding``: the content coding
+    that the client takes, None for none.
     """
 
-    __slots__ = ("_gone", "_receive", "_send", "body_bytes", "complete", "head_only", "modified", "recorded", "status")
+    __slots__ = (
+        "_gone",
+        "_receive",
+        "_send",
+        "body_bytes",
+        "coding",
+        "complete",
+        "head_only",
+        "modified",
+        "recorded",
+        "status",
+    )
 
-    def __init__(self, receive: Receive, send: Send, *, head_only: bool = False) -> None:
+    def __init__(self, receive: Receive, send: Send, *, head_only: bool = False, coding: str | None = None) -> None:
         self.head_only = head_only
+        self.coding = coding
         self.recorded: list[AccessRecordId] = []
         self.modified: list[AccessRecordId] = []
         self._receive = receive
@@ -85,9 +99,28 @@ class Answer:
         self.body_bytes += len(body)
 
     async def whole(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-        """A small answer at once."""
-        await self.start(status, len(body), *headers)
-        await self.finish(b"" if self.head_only else body)
+        """An answer that is in memory, in the content coding that the client takes where it is worth it."""
+        coding = self.coding if status == 200 and len(body) >= LEAST_BYTES else None
+        if coding is None or not any(name == b"content-type" and is_text(value) for name, value in headers):
+            await self.start(status, len(body), *headers)
+            await self.finish(b"" if self.head_only else body)
+            return
+        coded = (*headers, (b"content-encoding", coding.encode("ascii")))
+        if self.head_only:
+            await self.start(status, None, *coded)
+            await self.finish()
+            return
+        last: bytes | None = None
+        async for piece in compressed(coding, body):
+            if last is not None:
+                if not self.started:
+                    await self.start(status, None, *coded)
+                await self.piece(last)
+            last = piece
+        last = last or b""
+        if not self.started:
+            await self.start(status, len(last), *coded)
+        await self.finish(last)
 
     async def problem(self, problem: Problem) -> None:
         """A refusal, in its own words."""

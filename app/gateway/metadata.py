@@ -1,11 +1,13 @@
 """Metadata (PS3.18 §10.4.1.1.2): read whole within a bound, checked data set by data set, its links made ours."""
 
 import asyncio
-import json
+from collections.abc import AsyncIterator
 
+from app.core.dataset_writing import DatasetWriting
 from app.core.dicomjson import DicomJson, check_uids, identity, read_datasets, rewrite_links
 from app.core.dicomweb import Retrieve
 from app.core.identifiers import InstanceUid, SeriesUid, Subject
+from app.core.links import path_of
 from app.gateway.ports import Alarm, Wiring
 from app.gateway.resolution import Resolution, text_of
 from app.pacs.bodies import read_all
@@ -13,8 +15,6 @@ from app.pacs.origin import OriginBody, OriginInvalidError
 
 _SERIES_UID = "0020000E"
 _INSTANCE_UID = "00080018"
-# Made once: json.dumps makes an encoder for each call that is not plain. What was read from JSON holds no circle.
-_encoded = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 # Data sets handled before others get their turn.
 _AT_A_TIME = 50
 
@@ -26,13 +26,21 @@ class Metadata:
         self._wiring = wiring
         self._resolution = resolution
 
-    async def read(self, asked: Retrieve, subject: Subject, body: OriginBody) -> bytes:
-        """The JSON to answer with. Raises OriginInvalidError and DatasetInvalidError for what may not pass.
+    async def read(self, asked: Retrieve, subject: Subject, body: OriginBody, writing: DatasetWriting) -> bytes:
+        """What to answer with, b"" for nothing. Raises OriginInvalidError and DatasetInvalidError for what may not pass.
 
         Every data set must name what was asked for, and the patient that the decision was made on.
         """
+        base, public_url = path_of(asked), self._wiring.public_url
+        shown = [
+            writing.one(rewrite_links(dataset, public_url, base))
+            async for dataset in self.datasets(asked, subject, body)
+        ]
+        return writing.whole(shown) if shown else b""
+
+    async def datasets(self, asked: Retrieve, subject: Subject, body: OriginBody) -> AsyncIterator[DicomJson]:
+        """Each data set as the archive gave it, once it was found to be what was asked for. Raises as ``read`` does."""
         datasets = read_datasets(await read_all(body, self._wiring.limits.metadata_bytes))
-        shown: list[str] = []
         for number, dataset in enumerate(datasets):
             if number % _AT_A_TIME == _AT_A_TIME - 1:
                 await asyncio.sleep(0)
@@ -41,9 +49,7 @@ class Metadata:
                 self._wiring.alarm(Alarm.WRONG_PATIENT)
                 raise OriginInvalidError("metadata of another patient")
             self._learn(asked, dataset)
-            rewritten = rewrite_links(dataset, self._wiring.public_url)
-            shown.append(_encoded(rewritten))
-        return f"[{','.join(shown)}]".encode("utf-8", "surrogatepass") if shown else b""
+            yield dataset
 
     def _learn(self, asked: Retrieve, dataset: DicomJson) -> None:
         """Viewers read the metadata of a series and then ask for its instances one by one."""

@@ -4,8 +4,9 @@ Nothing of a file is passed on before its own identity has been read and found t
 another patient would show a name in its first bytes.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from app.core.dicomweb import Representation, Retrieve
 from app.core.identifiers import Subject
@@ -17,22 +18,29 @@ from app.core.multipart import (
     boundary_of,
 )
 from app.core.negotiation import Chosen
-from app.core.part10 import Part10Identity, Part10InvalidError, Part10Scanner
-from app.core.part_writing import PartWriter, content_type_of
+from app.core.part10 import Part10Identity, Part10Scanner
+from app.core.part10_encoding import Part10InvalidError
+from app.core.part_writing import PartWriter, content_type_of, length_of
 from app.gateway.ports import Alarm, Wiring
 from app.pacs.origin import OriginAnswer, OriginBody, OriginInvalidError
 
-_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif"})
-_BOUNDARY_BYTES = 12
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/jp2"})
+BOUNDARY_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """What to answer with. ``length`` None: not known before the end."""
+    """What to answer with.
+
+    ``length`` None: not known before the end. ``in_ranges``: whether some of its bytes may be asked for; then
+    ``validator`` tells one version of them from another, where the archive has one.
+    """
 
     content_type: str
     length: int | None
     body: OriginBody
+    in_ranges: bool = False
+    validator: str | None = None
 
 
 class FileCheck:
@@ -86,13 +94,32 @@ def _uids(asked: Retrieve) -> tuple[str | None, str | None, str | None]:
 class PartsBody:
     """The answer's body, written anew from the archive's multipart body as it comes in. An OriginBody."""
 
-    def __init__(self, source: OriginBody, boundary: bytes, writer: PartWriter | None, check: FileCheck | None) -> None:
-        """``writer`` None: the one part without its envelope. ``check`` None: what the parts hold is no DICOM file."""
+    def __init__(
+        self,
+        source: OriginBody,
+        boundary: bytes,
+        writer: PartWriter | None,
+        check: FileCheck | None = None,
+        located: Sequence[Retrieve] | Retrieve | None = None,
+        *,
+        closing: bool = True,
+    ) -> None:
+        """``writer`` None: the one part without its envelope. ``check`` None: what the parts hold is no DICOM file.
+
+        ``located``: what each part is, in order, so that more or fewer are an error; or what all of them are of; None
+        where that is not known.
+        ``closing`` False leaves the envelope open for more.
+        """
         self._source = source
         self._reader = MultipartReader(boundary)
         self._writer = writer
         self._check = check
+        self._whole = located if isinstance(located, Retrieve) else None
+        self._located = deque(located) if isinstance(located, Sequence) else None
+        self._closing = closing
         self.first: PartHead | None = None
+        self.length: int | None = None  # of the one part without its envelope, where the archive says so
+        self._left: int | None = None
         self._ready: list[bytes | memoryview] = []
 
     async def open(self) -> PartHead:
@@ -130,22 +157,41 @@ class PartsBody:
     def _written(self, data: bytes) -> Iterator[bytes | memoryview]:
         for event in self._reader.feed(data):
             if isinstance(event, memoryview):
+                self._count(event)
                 yield from self._check.feed(event) if self._check else (event,)
             elif isinstance(event, PartHead):
                 yield from self._begun(event)
             elif isinstance(event, PartEnd):
+                if self._left:
+                    raise MultipartInvalidError("a part shorter than it says")
                 yield from self._check.end() if self._check else ()
             elif self.first is None:  # the end of the body
                 raise MultipartInvalidError("no part")
-            elif self._writer is not None:
+            elif self._located:
+                raise MultipartInvalidError("too few parts")
+            elif self._writer is not None and self._closing:
                 yield self._writer.end()
+
+    def _count(self, data: memoryview) -> None:
+        """A part without its envelope is announced with the length that the archive gave, and must keep to it."""
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise MultipartInvalidError("a part longer than it says")
 
     def _begun(self, part: PartHead) -> Iterator[bytes]:
         if self.first is None:
             self.first = part
         elif self._writer is None:
             raise MultipartInvalidError("more than one part")
-        before = self._writer.head(part) if self._writer is not None else b""
+        if self._located is not None and not self._located:
+            raise MultipartInvalidError("too many parts")
+        located = self._located.popleft() if self._located else self._whole
+        before = b""
+        if self._writer is not None:
+            before = self._writer.head(part, located)
+        else:
+            self.length = self._left = length_of(part)
         if self._check is not None:
             self._check.begin(before)
         elif before:
@@ -155,17 +201,48 @@ class PartsBody:
 async def passing(asked: Retrieve, chosen: Chosen, subject: Subject, opened: OriginAnswer, wiring: Wiring) -> Passing:
     """How the archive's answer is passed on. Raises OriginInvalidError and what reading the body raises."""
     if asked.representation in {Representation.RENDERED, Representation.RENDERED_FRAMES}:
-        media_type = opened.content_type.partition(";")[0].strip().lower()
-        if media_type not in _IMAGES:
-            raise OriginInvalidError("a rendering that is no image")
-        return Passing(media_type, opened.content_length, opened.body)
+        return Passing(image_type_of(opened), opened.content_length, opened.body)
+    boundary = envelope_of(opened)
+    check = FileCheck(asked, subject, wiring) if asked.representation is Representation.DICOM else None
+    located = located_parts(asked)
+    if chosen.multipart:
+        writer = new_writer(asked, chosen, wiring)
+        return Passing(writer.content_type, None, PartsBody(opened.body, boundary, writer, check, located))
+    body = PartsBody(opened.body, boundary, None, check, located)
+    media_type, syntax = content_type_of(await body.open(), chosen.media_type)
+    content_type = f"{media_type}; transfer-syntax={syntax}" if syntax else media_type
+    return Passing(content_type, body.length, body, in_ranges=body.length is not None, validator=opened.validator)
+
+
+def new_writer(asked: Retrieve, chosen: Chosen, wiring: Wiring) -> PartWriter:
+    """What writes the envelope of one answer."""
+    return PartWriter(wiring.random_bytes(BOUNDARY_BYTES).hex(), chosen.media_type, wiring.public_url, asked)
+
+
+def image_type_of(opened: OriginAnswer) -> str:
+    """The media type of a picture. Raises OriginInvalidError for anything that is none."""
+    media_type = opened.content_type.partition(";")[0].strip().lower()
+    if media_type not in _IMAGES:
+        raise OriginInvalidError("a rendering that is no image")
+    return media_type
+
+
+def envelope_of(opened: OriginAnswer) -> bytes:
+    """The boundary of a multipart answer. Raises OriginInvalidError for any other."""
     boundary = boundary_of(opened.content_type.encode("latin-1", "replace"))
     if boundary is None:
         raise OriginInvalidError("an answer that is not multipart")
-    check = FileCheck(asked, subject, wiring) if asked.representation is Representation.DICOM else None
-    if chosen.multipart:
-        writer = PartWriter(wiring.random_bytes(_BOUNDARY_BYTES).hex(), chosen.media_type, wiring.public_url)
-        return Passing(writer.content_type, None, PartsBody(opened.body, boundary, writer, check))
-    body = PartsBody(opened.body, boundary, None, check)
-    media_type, syntax = content_type_of(await body.open(), chosen.media_type)
-    return Passing(f"{media_type}; transfer-syntax={syntax}" if syntax else media_type, None, body)
+    return boundary
+
+
+def located_parts(asked: Retrieve) -> list[Retrieve] | Retrieve | None:
+    """What the parts of the archive's answer are: each frame asked for is one; bulk data may come in several. None:
+    each says so itself.
+    """
+    match asked.representation:
+        case Representation.FRAMES:
+            return [replace(asked, frames=(frame,), accept=None) for frame in asked.frames]
+        case Representation.BULKDATA:
+            return asked
+        case _:
+            return None

@@ -201,6 +201,10 @@ MAPPED: Final = [
     (f"{PACS}{_TARGET}/frames/2,1", f"{_TARGET}/frames/2,1"),
     (f"{PACS}{_TARGET}/frames/1/rendered", f"{_TARGET}/frames/1/rendered"),
     (f"{PACS}/studies/1.2/metadata", "/studies/1.2/metadata"),
+    (f"{PACS}{_TARGET}/bulkdata/7FE00010", f"{_TARGET}/bulkdata/7fe00010"),
+    (f"{PACS}{_TARGET}/bulkdata/00400275/1/00420011", f"{_TARGET}/bulkdata/00400275/1/00420011"),
+    (f"{PACS}{_TARGET}/thumbnail", f"{_TARGET}/thumbnail"),
+    (f"http://elsewhere.example{_TARGET}", _TARGET),
     (f"{PACS}/studies/1.2/rendered", "/studies/1.2/rendered"),
     ("//user:secret@pacs/stores/studies/x/studies/1.2", "/studies/1.2"),
     ("/studies/1.2", "/studies/1.2"),
@@ -226,7 +230,10 @@ UNMAPPED: Final = [
     f"{PACS}/studies/1.2/../../system",
     f"{PACS}/studies/1.2%2F",
     f"{PACS}/studies/ü",
-    f"{PACS}{_TARGET}/bulkdata/7fe00010",
+    f"{PACS}/studies/{{StudyInstanceUID}}",
+    f"{PACS}{_TARGET}/bulkdata/7fe00010?offset=0&length=9",
+    "instances/1.2.3.4/bulk/7fe00010",
+    "//pacs.internal",
     "javascript:alert(1)",
 ]
 
@@ -236,6 +243,36 @@ def test_a_link_that_names_nothing_of_ours_is_dropped(link: str) -> None:
     assert mapped_link(link, PUBLIC) is None
     rewritten = rewrite_links({"00081190": _text(link, "UR"), "7FE00010": {"vr": "OW", "BulkDataURI": link}}, PUBLIC)
     assert rewritten == {"7FE00010": {"vr": "OW"}}
+
+
+# (the retrieval that the link came with, the link, what it names)
+RELATIVE: Final = [
+    (f"{_TARGET}/metadata", "bulk/7fe00010", f"{_TARGET}/bulk/7fe00010"),
+    (f"{_TARGET}/metadata", "./bulkdata/7fe00010", f"{_TARGET}/bulkdata/7fe00010"),
+    ("/studies/1.2/metadata", f"..{_TARGET}/bulk/7fe00010", f"{_TARGET}/bulk/7fe00010"),
+    ("/studies/1.2/series/1.2.3/metadata", "instances/1.2.3.4/bulk/7fe00010", f"{_TARGET}/bulk/7fe00010"),
+    ("/studies/1.2/series/1.2.3/metadata", "../../../1.9", "/studies/1.9"),
+    (f"{_TARGET}/metadata", "../../../../../../../../system", None),
+    (f"{_TARGET}/metadata", "bulk/7fe00010?x=1", None),
+    (f"{_TARGET}/metadata", "%2e%2e/system", None),
+    (f"{_TARGET}/metadata", "pacs.internal", None),
+    (f"{_TARGET}/metadata", "x:bulk/7fe00010", None),
+]
+
+
+@pytest.mark.parametrize(("base", "link", "path"), RELATIVE)
+def test_a_relative_link_starts_from_what_it_came_with(base: str, link: str, path: str | None) -> None:
+    expected = None if path is None else PUBLIC + path
+    assert mapped_link(link, PUBLIC, base) == expected
+    private = {"00091001": {"vr": "UN", "BulkDataURI": link}}
+    nested = rewrite_links({"00091010": {"vr": "SQ", "Value": [private]}}, PUBLIC, base)["00091010"]["Value"][0]
+    assert nested == {"00091001": {"vr": "UN"} | ({} if expected is None else {"BulkDataURI": expected})}
+
+
+def test_a_retrieve_uri_is_a_link_too() -> None:
+    dataset = {"0040E010": {"vr": "UR", "Value": [f"{PACS}{_TARGET}"]}}
+    assert rewrite_links(dataset, PUBLIC) == {"0040E010": {"vr": "UR", "Value": [PUBLIC + _TARGET]}}
+    assert rewrite_links({"0040E010": {"vr": "UR", "Value": [f"{PACS}/wado?x=1"]}}, PUBLIC) == {}
 
 
 def test_links_are_rewritten_at_every_depth_and_the_rest_is_untouched() -> None:
@@ -258,6 +295,32 @@ def test_links_are_rewritten_at_every_depth_and_the_rest_is_untouched() -> None:
         {},
     ]
     assert {tag: rewritten[tag] for tag in list(dataset)[:4]} == {tag: dataset[tag] for tag in list(dataset)[:4]}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        f"{PACS}{_TARGET}",  # dcm4chee's for pixel data
+        f"{PACS}{_TARGET}/bulkdata/00400275/0/00420011",  # items from 0
+        f"{PACS}/bulk/9f86d081?offset=8&length=16",
+        "../blobs/9f86d081",
+        "urn:oid:1.2.3",
+        7,
+    ],
+)
+def test_a_link_of_another_form_becomes_the_elements_place_in_its_instance(link: object) -> None:
+    bulk = {"vr": "OB", "BulkDataURI": link}
+    item = {"00420011": bulk, "00400275": {"vr": "SQ", "Value": [{"0040A30A": bulk}]}}
+    uids = zip(("0020000D", "0020000E", "00080018"), ("1.2", "1.2.3", "1.2.3.4"), strict=True)
+    dataset = {tag: _text(uid, "UI") for tag, uid in uids}
+    dataset |= {"7FE00010": bulk, "00400275": {"vr": "SQ", "Value": [None, item]}}
+    rewritten = rewrite_links(dataset, PUBLIC)
+    inner = rewritten["00400275"]["Value"][1]
+    links = [one["BulkDataURI"] for one in (rewritten["7FE00010"], inner["00420011"])]
+    links.append(inner["00400275"]["Value"][0]["0040A30A"]["BulkDataURI"])
+    own = f"{PUBLIC}{_TARGET}/bulk"
+    assert links == [f"{own}/7fe00010", f"{own}/00400275/2/00420011", f"{own}/00400275/2/00400275/1/0040a30a"]
+    assert rewrite_links(rewritten, PUBLIC) == rewritten
 
 
 def _nested(depth: int) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app.core.dicomweb import Representation, Retrieve
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.core.multipart import (
     MAX_HEADER_BYTES,
     BodyEnd,
@@ -175,8 +177,11 @@ PUBLIC: Final = "https://gateway.test/dicom-web"
 LINK: Final = b"http://pacs:8042/dicom-web/studies/1.2/series/1.3/instances/1.4"
 
 
+ASKED: Final = Retrieve(Representation.DICOM, StudyUid("1.2"), SeriesUid("1.3"))
+
+
 def _rewritten(body: bytes, size: int = 7) -> bytes:
-    reader, writer = MultipartReader(b"boundary"), PartWriter("ours", "application/dicom", PUBLIC)
+    reader, writer = MultipartReader(b"boundary"), PartWriter("ours", "application/dicom", PUBLIC, ASKED)
     sent = b""
     for piece in (body[at : at + size] for at in range(0, len(body), size)):
         for event in reader.feed(piece):
@@ -211,6 +216,32 @@ def test_the_parts_heads_are_of_the_gateways_making() -> None:
         b"\r\n--ours\r\nContent-Type: application/dicom\r\n\r\n"
         b"\r\n--ours--\r\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("location", "link"),
+    [
+        (b"http://pacs/studies/1.2/series/1.3/instances/1.4", "/studies/1.2/series/1.3/instances/1.4"),
+        (b"instances/1.4", "/studies/1.2/series/instances/1.4"),
+        (b"http://pacs/studies/1.2/series/1.9/instances/1.4", None),
+        (b"http://pacs/studies/1.9/series/1.3/instances/1.4", None),
+        (b"http://pacs/studies/1.2", None),
+        (b"http://pacs/wado?studyUID=1.2", None),
+        (b"http://pacs/studies/{study}", None),
+    ],
+)
+def test_a_location_outside_what_was_asked_for_is_dropped(location: bytes, link: str | None) -> None:
+    head = PartWriter("ours", "application/dicom", PUBLIC, ASKED).head(PartHead(((b"content-location", location),)))
+    named = f"Content-Location: {PUBLIC}{link}\r\n".encode()
+    assert b"pacs" not in head
+    assert (named in head) == (b"Content-Location" in head) == (link is not None and "series/instances" not in link)
+
+
+def test_what_the_gateway_knows_of_a_part_goes_before_what_the_archive_says() -> None:
+    part = PartHead(((b"content-location", b"http://pacs/studies/1.2/series/1.3/instances/1.4/frames/2"),))
+    frame = Retrieve(Representation.FRAMES, StudyUid("1.2"), SeriesUid("1.3"), InstanceUid("1.4"), (1,))
+    head = PartWriter("ours", "application/octet-stream", PUBLIC, ASKED).head(part, frame)
+    assert f"Content-Location: {PUBLIC}/studies/1.2/series/1.3/instances/1.4/frames/1\r\n".encode() in head
 
 
 @given(parts=_PARTS, size=st.integers(1, 50))
