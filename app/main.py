@@ -4,15 +4,16 @@ global.
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from app.api.application import create_application
@@ -24,9 +25,11 @@ from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
 from app.chain.nodes import Nodes
 from app.chain.sender import Signer as TxSigner
+from app.core.cors import CorsRules
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
 from app.core.mirror import Standing
 from app.core.pseudonym import study_key
+from app.gateway.cors import Cors
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.front import MOUNT, Front
 from app.gateway.ports import Alarm, GatewayLimits
@@ -40,9 +43,11 @@ from app.loops.log_planner import LogPlanner, Pace
 from app.loops.settle import settle
 from app.loops.submit import Submitter
 from app.pacs.archive.origin import ArchiveOrigin
-from app.pacs.http_client import HttpLimits, HttpOrigin, basic_authorization
+from app.pacs.credentials import CredentialsError, TokenFile, basic_authorization, bearer_authorization
+from app.pacs.http_client import HttpLimits, HttpOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.pacs.remote import RemoteOrigin
+from app.pacs.tls import TlsFiles, TlsIdentity
 from app.portal.pages import pages
 from app.settings import Settings, SettingsError
 from app.store.access_requests import AccessRequests
@@ -131,7 +136,7 @@ async def running(
         stack.push_async_callback(asyncio.to_thread, journal.stop)
         api = _api(ground, follower, submitter, journal, patients, consents, sessions)
         rest = create_application(api)
-        rest.include_router(pages(settings.origin_url))
+        rest.include_router(pages(settings.origin_url, settings.viewer_dir, sessions))
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(consents, follower.standing, _SETTLE_S))
@@ -178,15 +183,16 @@ def _application(settings: Settings, dicomweb: Dicomweb, api: ASGIApp) -> ASGIAp
     front: ASGIApp = Front(dicomweb, api)
     if not settings.cors_origins:
         return front
-    return CORSMiddleware(
-        front,
-        allow_origins=settings.cors_origins,
-        allow_methods=("GET", "HEAD", "POST", "OPTIONS"),
-        allow_headers=("Accept", "Authorization", "Content-Type", "Range"),
-        allow_credentials=settings.cors_credentials,
-        expose_headers=("Access-Record-Id", "Content-Range", "Warning"),
-        max_age=600,
-    )
+    return Cors(front, CorsRules(_origins(settings.cors_origins), settings.cors_credentials))
+
+
+def _page_origins(settings: Settings) -> frozenset[bytes]:
+    """Our own, and those that the settings trust with the portal's cookie."""
+    return _origins((settings.origin_url, *(settings.cors_origins if settings.cors_credentials else ())))
+
+
+def _origins(named: Sequence[str]) -> frozenset[bytes]:
+    return frozenset(origin.encode("ascii") for origin in named)
 
 
 def _follower(ground: _Ground) -> Follower:
@@ -277,7 +283,14 @@ def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWi
         alarm=_alarm,
         public_url=settings.origin_url + MOUNT.decode(),
         gateway_id=settings.gateway_id,
-        limits=GatewayLimits(resolution_ttl_s=settings.subject_ttl_s),
+        limits=GatewayLimits(
+            resolution_ttl_s=settings.subject_ttl_s,
+            uploads=settings.uploads,
+            upload_instance_bytes=settings.upload_instance_bytes,
+            upload_request_bytes=settings.upload_request_bytes,
+        ),
+        spool_folder=settings.data_dir,
+        page_origins=_page_origins(settings),
     )
 
 
@@ -306,9 +319,10 @@ async def _origin(settings: Settings, stack: contextlib.AsyncExitStack, say: Say
 
 
 def remote_origin(settings: Settings) -> RemoteOrigin:
-    """The configured PACS."""
+    """The configured PACS. Raises SettingsError for files that its credentials cannot be read from."""
     limits = HttpLimits(silence_s=settings.pacs_timeout_s)
-    return RemoteOrigin(HttpOrigin(settings.pacs_url, _authorization(settings)), limits)
+    origin = HttpOrigin(settings.pacs_url, _authorization(settings))
+    return RemoteOrigin(origin, limits, tls=_tls(settings) if settings.pacs_url.startswith("https:") else None)
 
 
 async def _keep_indexed(archive: ArchiveOrigin) -> None:
@@ -327,12 +341,48 @@ async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _authorization(settings: Settings) -> str | None:
+def _authorization(settings: Settings) -> str | TokenFile | None:
+    if settings.pacs_token_file:
+        try:
+            return TokenFile(Path(settings.pacs_token_file))
+        except CredentialsError as error:
+            raise SettingsError([f"CONSENTRY_PACS_TOKEN_FILE: {error}"]) from None
     if settings.pacs_token:
-        return f"Bearer {settings.pacs_token}"
+        return bearer_authorization(settings.pacs_token)
     if settings.pacs_username:
         return basic_authorization(settings.pacs_username, settings.pacs_password)
     return None
+
+
+def client_certificate_ends(settings: Settings) -> dt.datetime | None:
+    """When the certificate that the PACS is shown ends, None where there is none. Raises SettingsError."""
+    try:
+        return _tls_files(settings).ends()
+    except CredentialsError as error:
+        raise SettingsError([f"CONSENTRY_PACS_CLIENT_CERTIFICATE: {error}"]) from None
+
+
+def _tls_files(settings: Settings) -> TlsFiles:
+    return TlsFiles(
+        ca_bundle=_named(settings.pacs_ca_bundle),
+        certificate=_named(settings.pacs_client_certificate),
+        key=_named(settings.pacs_client_key),
+        key_password=settings.pacs_client_key_password,
+        pins=frozenset(bytes.fromhex(pin.replace(":", "")) for pin in settings.pacs_fingerprints),
+        server_name=settings.pacs_server_name,
+    )
+
+
+def _tls(settings: Settings) -> TlsIdentity:
+    try:
+        return TlsIdentity(_tls_files(settings))
+    except CredentialsError as error:
+        key = "CONSENTRY_PACS_CA_BUNDLE" if "CA bundle" in str(error) else "CONSENTRY_PACS_CLIENT_KEY"
+        raise SettingsError([f"{key}: {error}"]) from None
+
+
+def _named(path: str) -> Path | None:
+    return Path(path) if path else None
 
 
 def _account(key: str, index: int) -> TxSigner:
@@ -385,7 +435,10 @@ def _condition(follower: Follower, submitter: Submitter) -> Condition:
 
 
 def _alarm(kind: Alarm) -> None:
-    _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
+    if kind is Alarm.CREDENTIALS_REFUSED:
+        _LOG.error("ALARM: the archive refuses this gateway's credentials (%s)", kind.value)
+    else:
+        _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
 
 
 def _late(state: BacklogState) -> None:

@@ -23,7 +23,24 @@ DEVELOPMENT_CHAIN_ID = 31337
 CLIENT_KEYS = frozenset(
     {"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"}
 )
+# RFC 6454 §6.2, without the ports that browsers leave out; "null", which any page can be, is none.
+_ORIGIN = re.compile(
+    r"\*|(?!http://.*:80$|https://.*:443$)"
+    r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
+)
 _PLACEHOLDER = re.compile(r"(?i)^(change.?(me|this)|replace.?(me|this)|todo|xxx+|placeholder|\.\.\.|<.*>)$")
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
+_FINGERPRINT = re.compile(r"(?i)(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}")
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.?")
+_PACS_FILES = ("pacs_token_file", "pacs_client_certificate", "pacs_client_key", "pacs_ca_bundle")
+_PACS_TLS = (
+    "pacs_client_certificate",
+    "pacs_client_key",
+    "pacs_client_key_password",
+    "pacs_ca_bundle",
+    "pacs_fingerprints",
+    "pacs_server_name",
+)
 
 
 class SettingsError(Exception):
@@ -42,12 +59,20 @@ class Settings:
     port: int = 8080
     public_url: str = ""
     data_dir: Path = Path("data")
+    viewer_dir: Path = Path("viewer")
     gateway_id: str = "gateway-1"
     log_level: str = "info"
     pacs_url: str = ""
     pacs_username: str = ""
     pacs_password: str = ""
     pacs_token: str = ""
+    pacs_token_file: str = ""
+    pacs_client_certificate: str = ""
+    pacs_client_key: str = ""
+    pacs_client_key_password: str = ""
+    pacs_ca_bundle: str = ""
+    pacs_fingerprints: tuple[str, ...] = ()
+    pacs_server_name: str = ""
     pacs_timeout_s: float = 30.0
     rpc_url: str = ""
     rpc_port: int = 8545
@@ -63,6 +88,9 @@ class Settings:
     relayer_key: str = ""
     token_lifetime_s: int = 8 * 3600
     subject_ttl_s: float = 30.0
+    uploads: int = 8
+    upload_instance_bytes: int = 2 * 1024**3
+    upload_request_bytes: int = 16 * 1024**3
     log_flush_s: float = 1.0
     backlog_alarm_s: int = 600
     backlog_limit: int = 1_000_000
@@ -168,7 +196,14 @@ def _number_problems(s: Settings) -> Iterator[str]:
     for name in ("pacs_timeout_s", "poll_interval_s", "standing_max_age_s", "subject_ttl_s", "log_flush_s"):
         if not 0 < getattr(s, name) < 86400:
             yield f"{PREFIX}{name.upper()}: must be above 0 and below a day"
-    for name in ("token_lifetime_s", "backlog_alarm_s", "backlog_limit"):
+    for name in (
+        "uploads",
+        "upload_instance_bytes",
+        "upload_request_bytes",
+        "token_lifetime_s",
+        "backlog_alarm_s",
+        "backlog_limit",
+    ):
         if getattr(s, name) <= 0:
             yield f"{PREFIX}{name.upper()}: must be above 0"
     if s.head_max_age_s < 0:
@@ -197,8 +232,33 @@ def _pacs_problems(s: Settings) -> Iterator[str]:
             yield "CONSENTRY_PACS_URL: no credentials in the address; CONSENTRY_PACS_USERNAME and _PASSWORD hold them"
     if bool(s.pacs_username) != bool(s.pacs_password):
         yield "CONSENTRY_PACS_USERNAME and CONSENTRY_PACS_PASSWORD: give both or neither"
-    if s.pacs_token and s.pacs_username:
-        yield "CONSENTRY_PACS_TOKEN: not together with CONSENTRY_PACS_USERNAME"
+    shown = [name for name in ("pacs_token", "pacs_token_file", "pacs_username") if getattr(s, name)]
+    if len(shown) > 1:
+        yield f"{' and '.join(PREFIX + name.upper() for name in shown)}: one way to sign in to the PACS, not several"
+    if ":" in s.pacs_username:
+        yield "CONSENTRY_PACS_USERNAME: must not hold a colon"
+    if s.pacs_token and not _TOKEN.fullmatch(s.pacs_token):
+        yield "CONSENTRY_PACS_TOKEN: holds characters that a bearer token cannot hold"
+    if shown and pacs.scheme not in {"http", "https"}:
+        yield "CONSENTRY_PACS_URL: credentials are set and no PACS is named to show them to"
+    yield from _pacs_tls_problems(s, pacs.scheme)
+
+
+def _pacs_tls_problems(s: Settings, scheme: str) -> Iterator[str]:
+    for name in _PACS_TLS:
+        if getattr(s, name) and scheme != "https":
+            yield f"{PREFIX}{name.upper()}: only where CONSENTRY_PACS_URL is https"
+    if bool(s.pacs_client_certificate) != bool(s.pacs_client_key):
+        yield "CONSENTRY_PACS_CLIENT_CERTIFICATE and CONSENTRY_PACS_CLIENT_KEY: give both or neither"
+    if s.pacs_client_key_password and not s.pacs_client_key:
+        yield "CONSENTRY_PACS_CLIENT_KEY_PASSWORD: there is no CONSENTRY_PACS_CLIENT_KEY that it opens"
+    for name in _PACS_FILES:
+        if getattr(s, name) and not Path(getattr(s, name)).is_file():
+            yield f"{PREFIX}{name.upper()}: no such file"
+    if not all(map(_FINGERPRINT.fullmatch, s.pacs_fingerprints)):
+        yield "CONSENTRY_PACS_FINGERPRINTS: SHA-256 in hexadecimal, with or without colons, comma-separated"
+    if s.pacs_server_name and not _HOST_NAME.fullmatch(s.pacs_server_name):
+        yield "CONSENTRY_PACS_SERVER_NAME: a host name"
 
 
 def _public_problems(s: Settings) -> Iterator[str]:
@@ -207,6 +267,8 @@ def _public_problems(s: Settings) -> Iterator[str]:
         yield "CONSENTRY_PUBLIC_URL: scheme and host only, e.g. https://images.example.org"
     elif public.scheme == "http" and not _loopback(public.hostname):
         yield "CONSENTRY_PUBLIC_URL: plain http is for loopback only"
+    if not all(map(_ORIGIN.fullmatch, s.cors_origins)):
+        yield "CONSENTRY_CORS_ORIGINS: scheme and host as browsers write them, e.g. https://viewer.example.org, or '*'"
     if "*" in s.cors_origins and s.cors_credentials:
         yield "CONSENTRY_CORS_ORIGINS: '*' with CONSENTRY_CORS_CREDENTIALS lets any page act for the user"
     for proxy in s.trusted_proxies:
@@ -223,8 +285,8 @@ def _secret_problems(s: Settings) -> Iterator[str]:
             yield flaw
     if s.recorder_key and s.recorder_key.removeprefix("0x").lower() == s.relayer_key.removeprefix("0x").lower():
         yield "CONSENTRY_RELAYER_KEY: must not be the recorder's key"
-    for name in ("pacs_password", "pacs_token"):
-        if _PLACEHOLDER.match(getattr(s, name)):
+    for name in ("pacs_username", "pacs_password", "pacs_token", "pacs_token_file", *_PACS_TLS):
+        if isinstance(getattr(s, name), str) and _PLACEHOLDER.match(getattr(s, name)):
             yield f"{PREFIX}{name.upper()}: still a placeholder"
 
 

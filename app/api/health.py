@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.metrics import CONTENT_TYPE, exposition
 from app.api.wiring import Wiring, wiring_of
 from app.chain.rpc import RpcError
-from app.pacs.origin import OriginInvalidError, OriginUnavailableError
+from app.pacs.origin import OriginInvalidError, OriginRefusedError, OriginUnavailableError
 
 router = APIRouter(tags=["health"])
 
@@ -75,7 +75,7 @@ class Probes:
         self._asking: asyncio.Task[tuple[str, str]] | None = None
 
     async def results(self) -> tuple[str, str]:
-        """(archive, nodes): "ok" or "unavailable"."""
+        """(archive, nodes): "ok" or "unavailable"; of the archive also "credentials-refused"."""
         if self._wiring.clock() < self._good_until_s:
             return _OK, _OK
         if self._asking is None or self._asking.done():
@@ -92,6 +92,8 @@ class Probes:
 async def _pacs(wiring: Wiring) -> str:
     try:
         await asyncio.wait_for(wiring.origin.check(), _CHECK_TIMEOUT_S)
+    except OriginRefusedError:
+        return "credentials-refused"
     except (OriginUnavailableError, OriginInvalidError, TimeoutError):
         return "unavailable"
     return _OK

@@ -1,6 +1,7 @@
 """``consentry up``, ``serve``, ``demo`` and ``doctor``: the gateway itself."""
 
 import asyncio
+import datetime as dt
 import logging
 import os
 import platform
@@ -21,7 +22,7 @@ from app.commands.configured import settings_or_fail
 from app.commands.output import CommandError, JsonOption, emit_table, say
 from app.demo.story import play
 from app.gateway.serving import restart_with_malloc_settings
-from app.pacs.origin import OriginUnavailableError
+from app.pacs.origin import OriginRefusedError, OriginUnavailableError
 from app.settings import Settings, SettingsError, load
 from app.store.engine import StoreUnavailableError, UnfitDatabaseError, open_database
 from app.store.journal import JournalUnavailableError
@@ -92,19 +93,6 @@ async def _examine(settings: Settings) -> list[dict[str, Any]]:
             await check(deployment, nodes)
         return "contracts as deployed"
 
-    async def archive() -> str:
-        folder = settings.archive_folder
-        if folder is not None:
-            if settings.pacs_url and not await asyncio.to_thread(folder.is_dir):
-                raise OriginUnavailableError("the archive's folder is not there")
-            return "embedded"
-        origin = composition.remote_origin(settings)
-        try:
-            await origin.check()
-        finally:
-            await origin.aclose()
-        return "answers"
-
     async def database() -> str:
         if not settings.database_url and not await asyncio.to_thread(settings.data_dir.is_dir):
             return "will be made in the data folder"
@@ -113,12 +101,29 @@ async def _examine(settings: Settings) -> list[dict[str, Any]]:
         return "opens"
 
     rows = []
-    for name, examine in (("chain", chain), ("archive", archive), ("database", database)):
+    for name, examine in (("chain", chain), ("archive", lambda: _archive(settings)), ("database", database)):
         try:
             rows.append({"check": name, "result": "ok", "detail": await examine()})
         except _FORESEEN as error:
             rows.append({"check": name, "result": "failed", "detail": str(error)})
     return rows
+
+
+async def _archive(settings: Settings) -> str:
+    folder = settings.archive_folder
+    if folder is not None:
+        if settings.pacs_url and not await asyncio.to_thread(folder.is_dir):
+            raise OriginUnavailableError("the archive's folder is not there")
+        return "embedded"
+    until = composition.client_certificate_ends(settings)
+    if until is not None and until < dt.datetime.now(dt.UTC):
+        raise OriginRefusedError("this gateway's certificate has expired")
+    origin = composition.remote_origin(settings)
+    try:
+        await origin.check()
+    finally:
+        await origin.aclose()
+    return "answers" if until is None else f"answers; this gateway's certificate ends on {until.date()}"
 
 
 _FORESEEN = (

@@ -1,25 +1,30 @@
-"""The DICOMweb data path: a plain ASGI application mounted at /dicom-web.
+"""The DICOMweb data path: a plain ASGI application mounted at /dicom-web, and at /wado for WADO-URI.
 
 authenticate → parse → negotiate → resolve → decide → record → stream or filter. Whatever happens on the way is answered
 in one place, and every record gets its outcome.
 """
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from app.core.capabilities import describe
+from app.core.content_coding import accepted_coding
 from app.core.credentials import token_of
+from app.core.cross_site import asked_by_own_page
 from app.core.dicomjson import DatasetInvalidError
 from app.core.dicomweb import Search, Store
-from app.core.dicomweb_grammar import parse
+from app.core.dicomweb_grammar import methods_of, parse
 from app.core.negotiation import negotiate
 from app.core.problem import Problem, ProblemError, problem
+from app.core.wado_uri import METHODS, parse_uri
 from app.gateway.admission import Admission
 from app.gateway.answering import Answer, ReaderGoneError
 from app.gateway.denial import Denials
-from app.gateway.front import MOUNT
+from app.gateway.front import MOUNT, WADO
 from app.gateway.ports import Alarm, Wiring
+from app.gateway.ranging import Conditions
 from app.gateway.recording import Recorder
 from app.gateway.resolution import Resolution
 from app.gateway.retrieval import CutError, Retrieval
@@ -48,7 +53,7 @@ _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (OriginInvalidError, "upstream-invalid"),
     (DatasetInvalidError, "upstream-invalid"),
 )
-_ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+_T = TypeVar("_T")
 
 
 class Dicomweb:
@@ -67,7 +72,8 @@ class Dicomweb:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises but for cancellation."""
         began_s = self._wiring.monotonic()
-        answer = Answer(receive, send, head_only=scope["method"] == "HEAD")
+        coding = accepted_coding([value for name, value in scope["headers"] if name == b"accept-encoding"])
+        answer = Answer(receive, send, head_only=scope["method"] == "HEAD", coding=coding)
         try:
             try:
                 await self._serve(scope, receive, answer)
@@ -82,29 +88,48 @@ class Dicomweb:
         method: str = scope["method"]
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         raw_path: bytes = scope["raw_path"]
-        session = None if method == "OPTIONS" else await self._session(headers)
+        accept = [value for name, value in headers if name == b"accept"]
+        if method == "OPTIONS":
+            await self._tell(raw_path, accept, answer)
+            return
+        session = await self._session(headers)
+        if raw_path == WADO:
+            uri = _sound(parse_uri(method, scope["query_string"], accept))
+            await self._retrieval.answer(method, session, uri.asked, uri.chosen, answer, viewport=uri.viewport)
+            return
         asked = parse(method, raw_path[len(MOUNT) :], scope["query_string"], self._wiring.limits.page_rows)
         if isinstance(asked, Problem):
             raise ProblemError(asked)
-        if session is None:
-            await answer.start(204, None, _ALLOW)
-            await answer.finish()
-            return
         if isinstance(asked, Store):
             await self._storing.answer(session, asked, headers, receive, answer)
             return
-        chosen = negotiate(asked, [value for name, value in headers if name == b"accept"])
-        if isinstance(chosen, Problem):
-            raise ProblemError(chosen)
+        chosen = _sound(negotiate(asked, accept))
         if isinstance(asked, Search):
-            await self._searching.answer(method, session, asked, chosen.media_type, answer)
+            await self._searching.answer(method, session, asked, chosen, answer)
         else:
-            await self._retrieval.answer(method, session, asked, chosen, answer)
+            await self._retrieval.answer(method, session, asked, chosen, answer, Conditions.of(method, headers))
+
+    async def _tell(self, raw_path: bytes, accept: list[bytes], answer: Answer) -> None:
+        """What can be done here (RFC 9110 §9.3.7); of the whole service, the Capabilities Description (PS3.18 §8.9).
+
+        Anybody may know: it says nothing of an archive.
+        """
+        below = raw_path[len(MOUNT) :]
+        if raw_path != WADO and below in (b"", b"/"):
+            described = describe(self._wiring.public_url, accept)
+            if described is None:
+                raise ProblemError(problem("not-acceptable"))
+            media_type, document = described
+            await answer.whole(200, document, (b"content-type", media_type.encode()), (b"allow", b"OPTIONS"))
+            return
+        if raw_path != WADO:
+            _sound(parse("OPTIONS", below, b""))
+        methods = METHODS if raw_path == WADO else methods_of(below)
+        await answer.start(204, None, (b"allow", ", ".join(methods).encode()))
+        await answer.finish()
 
     async def _session(self, headers: list[tuple[bytes, bytes]]) -> Session:
-        token = token_of(headers)
-        if isinstance(token, Problem):
-            raise ProblemError(token)
+        token = _sound(token_of(headers, cookie=asked_by_own_page(headers, self._wiring.page_origins)))
         session = self._wiring.sessions.hot(token) or await self._wiring.sessions.find(token)
         if session is None:
             raise ProblemError(problem("unauthenticated"))
@@ -128,6 +153,12 @@ class Dicomweb:
         if refusal.name == "not-found":
             await self._denials.wait(began_s)
         await answer.problem(refusal)
+
+
+def _sound(read: _T | Problem) -> _T:
+    if isinstance(read, Problem):
+        raise ProblemError(read)
+    return read
 
 
 def _problem_of(error: Exception) -> Problem:

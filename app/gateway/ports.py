@@ -85,7 +85,8 @@ class Wiring:
     revocation was handed to this gateway. ``study_key_of``: (the patient's salt, StudyInstanceUID) → the key on the
     chain. ``public_url``: the gateway's DICOMweb root as clients reach it, without a slash at the end. ``clock``: Unix
     seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record.
-    ``spool_folder``: where uploads wait to be judged, None for the system's temporary folder.
+    ``spool_folder``: where uploads wait to be judged, None for the system's temporary folder. ``page_origins``: of
+    pages for which the portal's cookie counts.
     """
 
     origin: Origin

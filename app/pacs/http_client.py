@@ -6,24 +6,20 @@ resources; they hold identifiers of patients' images, so they never go into a lo
 
 import asyncio
 import re
-import ssl
-from base64 import b64encode
 from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from app.pacs.http_connection import BrokenBeforeAnswerError, HttpAnswer, HttpConnection
+from app.pacs.bodies import discard
+from app.pacs.credentials import TokenFile
+from app.pacs.http_connection import BrokenBeforeAnswerError, HttpAnswer, HttpConnection, broken_by
 from app.pacs.origin import OriginTimeoutError, OriginUnavailableError
+from app.pacs.tls import TlsFiles, TlsIdentity
 
 _TARGET = re.compile(rb"/[!-~]*")
 _FIELD_VALUE = re.compile(rb"[ -~]+")
-
-
-def basic_authorization(user: str, password: str) -> str:
-    """The value of an Authorization header (RFC 7617). Raises ValueError for a user name with a colon."""
-    if ":" in user:
-        raise ValueError("a user name cannot hold a colon")
-    return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")
+_REFUSAL_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +35,12 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class HttpOrigin:
-    """Where the archive is, and how this gateway shows who it is. ``authorization`` is the header's whole value."""
+    """Where the archive is, and how this gateway shows who it is. ``authorization`` is the header's whole value, or the
+    file of a token that is renewed.
+    """
 
     url: str
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | TokenFile | None = field(default=None, repr=False)
 
     def parts(self) -> tuple[bool, str, int, bytes]:
         """(TLS, host, port, path prefix without a trailing slash). Raises ValueError for anything but a plain http(s)
@@ -60,12 +58,22 @@ class HttpOrigin:
         return tls, split.hostname, split.port or (443 if tls else 80), prefix
 
 
-class HttpClient:
-    """Sends GET requests to the origin over a pool of connections. Bound to the event loop that first uses it."""
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """What a POST carries. ``pieces`` begins anew each time it is called."""
 
-    def __init__(self, origin: HttpOrigin, limits: HttpLimits | None = None, tls: ssl.SSLContext | None = None) -> None:
+    content_type: bytes
+    length: int
+    pieces: Callable[[], AsyncGenerator[bytes]]
+
+
+class HttpClient:
+    """Sends GET and POST requests to the origin over a pool of connections. Belongs to the event loop that uses it."""
+
+    def __init__(self, origin: HttpOrigin, limits: HttpLimits | None = None, tls: TlsIdentity | None = None) -> None:
+        """``tls`` None trusts what the system trusts, where the address is https."""
         secure, self._host, self._port, prefix = origin.parts()
-        self._tls = (tls or ssl.create_default_context()) if secure else None
+        self._tls = (tls or TlsIdentity(TlsFiles())) if secure else None
         self._limits = limits or HttpLimits()
         self._idle: list[HttpConnection] = []
         self._open: set[HttpConnection] = set()
@@ -73,17 +81,19 @@ class HttpClient:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._closed = False
-        self._before = b"GET " + prefix
-        self._after = self._fixed_head(origin)
+        self._prefix = prefix
+        self._token_file = origin.authorization if isinstance(origin.authorization, TokenFile) else None
+        fixed = None if isinstance(origin.authorization, TokenFile) else origin.authorization
+        self._after = self._fixed_head(fixed)
 
-    def _fixed_head(self, origin: HttpOrigin) -> bytes:
+    def _fixed_head(self, authorization: str | None) -> bytes:
         name = f"[{self._host}]" if ":" in self._host else self._host
         host = name if self._port == (443 if self._tls is not None else 80) else f"{name}:{self._port}"
         lines = [" HTTP/1.1", f"Host: {host}", "User-Agent: consentry", "Accept-Encoding: identity"]
-        if origin.authorization is not None:
-            if not _FIELD_VALUE.fullmatch(origin.authorization.encode("ascii")):
+        if authorization is not None:
+            if not _FIELD_VALUE.fullmatch(authorization.encode("ascii")):
                 raise ValueError("the archive's credentials hold characters that cannot be sent")
-            lines.append(f"Authorization: {origin.authorization}")
+            lines.append(f"Authorization: {authorization}")
         return ("\r\n".join(lines) + "\r\nAccept: ").encode("ascii")
 
     async def get(self, target: bytes, accept: bytes) -> HttpAnswer:
@@ -91,18 +101,43 @@ class HttpClient:
 
         Raises OriginUnavailableError, OriginTimeoutError or OriginInvalidError; ValueError for a target or media type
         that is not plain ASCII. A pooled connection that the server has closed meanwhile costs one more try, on a
-        connection of its own.
+        connection of its own; an answer of 401 one more where the token in its file is a new one.
         """
         if not _TARGET.fullmatch(target) or not _FIELD_VALUE.fullmatch(accept):
             raise ValueError("not a request target")
-        request = b"".join((self._before, target, self._after, accept, b"\r\n\r\n"))
+        return await self._shown(b"".join((b"GET ", self._prefix, target, self._after, accept)), None)
+
+    async def post(self, target: bytes, accept: bytes, body: RequestBody) -> HttpAnswer:
+        """The same for ``POST prefix + target``. What is sent may be sent twice, and so must mean the same twice.
+
+        Raises what reading the body raises, too.
+        """
+        if not _TARGET.fullmatch(target) or not _FIELD_VALUE.fullmatch(accept + body.content_type):
+            raise ValueError("not a request target")
+        head = (b"POST ", self._prefix, target, self._after, accept, b"\r\nContent-Type: ", body.content_type)
+        return await self._shown(b"".join((*head, b"\r\nContent-Length: %d" % body.length)), body)
+
+    async def _shown(self, request: bytes, body: RequestBody | None) -> HttpAnswer:
+        """The answer to a request without the end of its head, with the token where that comes from a file."""
+        if self._token_file is None:
+            return await self._asked(request + b"\r\n\r\n", body)
+        answer = await self._asked(self._with_token(request, self._token_file), body)
+        if answer.status != 401 or not self._token_file.look():
+            return answer
+        await discard(answer, _REFUSAL_BODY_BYTES)
+        return await self._asked(self._with_token(request, self._token_file), body)
+
+    def _with_token(self, request: bytes, token_file: TokenFile) -> bytes:
+        return b"".join((request, b"\r\nAuthorization: ", token_file.header.encode("ascii"), b"\r\n\r\n"))
+
+    async def _asked(self, request: bytes, body: RequestBody | None) -> HttpAnswer:
         connection = await self._take(fresh=False)
         try:
-            return await self._exchange(connection, request)
+            return await self._exchange(connection, request, body)
         except BrokenBeforeAnswerError:
             if not connection.reused:
                 raise
-        return await self._exchange(await self._take(fresh=True), request)
+        return await self._exchange(await self._take(fresh=True), request, body)
 
     async def aclose(self) -> None:
         """Close every connection; answers still streaming break off."""
@@ -116,10 +151,12 @@ class HttpClient:
                 waiter.set_result(None)
         await asyncio.sleep(0)
 
-    async def _exchange(self, connection: HttpConnection, request: bytes) -> HttpAnswer:
+    async def _exchange(self, connection: HttpConnection, request: bytes, body: RequestBody | None) -> HttpAnswer:
         try:
+            if body is not None:
+                return await connection.exchange(request, body.pieces())
             return await connection.send(request)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, OSError):  # the latter from reading the body
             connection.abort()
             raise
 
@@ -143,22 +180,26 @@ class HttpClient:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpConnection:
         self._opening += 1
+        tls = self._tls
         try:
             async with asyncio.timeout(self._limits.connect_s):
-                _, connection = await loop.create_connection(
+                transport, connection = await loop.create_connection(
                     lambda: HttpConnection(loop, self._released, self._lost),
                     self._host,
                     self._port,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls is not None else None,
+                    ssl=None if tls is None else tls.context(),
+                    server_hostname=None if tls is None else tls.server_name or self._host,
                 )
         except TimeoutError:
             raise OriginTimeoutError("the archive did not accept a connection in time") from None
         except OSError as error:  # ssl.SSLError among them; its text may hold the address
-            raise OriginUnavailableError(f"the archive cannot be reached ({type(error).__name__})") from None
+            raise broken_by(error, "the archive cannot be reached") from None
         finally:
             self._opening -= 1
         self._open.add(connection)
+        if tls is not None and not tls.accepts(transport.get_extra_info("ssl_object").getpeercert(binary_form=True)):
+            connection.abort()
+            raise OriginUnavailableError("the archive cannot be reached: its certificate is not the pinned one")
         if self._closed:
             connection.abort()
         elif self._watch is None:

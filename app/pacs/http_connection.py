@@ -7,14 +7,16 @@ bytes the socket gave are the bytes the reader gets, uncopied. Chunked bodies st
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import cast
 
 import httptools
 
 from app.core.multipart import boundary_of
 from app.pacs.completeness import ClosingBoundary
-from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
+from app.pacs.origin import OriginInvalidError, OriginRefusedError, OriginTimeoutError, OriginUnavailableError
+from app.pacs.tls import flaw_in_words
 
 # Past this many unread body bytes the socket is left alone until the reader comes back (P18). A single read of the
 # event loop (at most 256 KiB) may overshoot it once.
@@ -27,6 +29,13 @@ _WANTED_FIELDS = frozenset((b"content-type", b"content-length", b"content-encodi
 
 class BrokenBeforeAnswerError(OriginUnavailableError):
     """The connection broke before a single byte of the answer: an idempotent request may be tried again."""
+
+
+def broken_by(error: Exception, what: str) -> OriginUnavailableError:
+    """``what`` happened, and why in words; nothing of the error's own text, which may hold the address."""
+    flaw, is_ours = flaw_in_words(error)
+    text = f"{what}: {flaw}" if flaw else f"{what} ({type(error).__name__})"
+    return OriginRefusedError(text) if is_ours else OriginUnavailableError(text)
 
 
 class HttpAnswer:
@@ -153,6 +162,8 @@ class HttpConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.last_activity = 0.0
         self.reused = False
+        self._sending = False  # a request's body that is not out yet
+        self._writable: asyncio.Future[None] | None = None  # while the archive takes no more of it
 
     # What the pool calls
 
@@ -188,6 +199,25 @@ class HttpConnection(asyncio.Protocol):
         self.last_activity = self._loop.time()
         transport.write(request)
         return waiter
+
+    async def exchange(self, request: bytes, pieces: AsyncGenerator[bytes]) -> HttpAnswer:
+        """Send a request with its body, a piece when the one before was taken; the answer once its head is there.
+
+        An archive that answers before it has read everything is not sent the rest.
+        """
+        self._sending = True
+        answered = self.send(request)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if self._transport is None or answered.done():
+                    break
+                self._transport.write(piece)
+                self.last_activity = self._loop.time()
+                if self._writable is not None:
+                    await self._writable
+            else:
+                self._sending = False
+        return await answered
 
     def resume(self) -> None:
         """The reader has caught up."""
@@ -228,13 +258,26 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        self.last_activity = self._loop.time()
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.resume_writing()
         answer = self._answer
         ended = self._until_close and exc is None
         if answer is not None and ended and self._closing_boundary is not None and self._closing_boundary.seen:
             self._answer = None
             answer.finish()
+        if exc is not None and self._head_waiter is not None and flaw_in_words(exc)[0]:
+            # TLS 1.3 tells only after the handshake that it wants another client certificate.
+            self._fail(broken_by(exc, "the archive ended the connection"))
         self._fail_waiting()
         self._parser = None
         self._lost(self)
@@ -364,7 +407,8 @@ class HttpConnection(asyncio.Protocol):
         if self._paused:
             self.resume()
         answer.finish()
-        if self._keep_alive and self._transport is not None and not self._transport.is_closing():
+        reusable = self._keep_alive and not self._sending
+        if reusable and self._transport is not None and not self._transport.is_closing():
             self.idle_since = self.last_activity
             self._loop.call_soon(self._released, self)
         else:

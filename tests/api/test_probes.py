@@ -7,14 +7,14 @@ from typing import Any, cast
 import pytest
 
 from app.api.health import Probes
-from app.pacs.origin import OriginUnavailableError
+from app.pacs.origin import OriginRefusedError, OriginUnavailableError
 
 
 class Surroundings:
     """An archive and nodes that answer or not, and a clock that stands where it is put."""
 
     def __init__(self) -> None:
-        self.now, self.asked, self.there = 100, 0, True
+        self.now, self.asked, self.there, self.refuses = 100, 0, True, False
         self.place = SimpleNamespace(chain_id=1)
         self.origin = self.nodes = self
 
@@ -24,6 +24,8 @@ class Surroundings:
     async def check(self) -> None:
         self.asked += 1
         await asyncio.sleep(0)
+        if self.refuses:
+            raise OriginRefusedError("no")
         if not self.there:
             raise OriginUnavailableError("gone")
 
@@ -48,6 +50,11 @@ async def test_a_good_answer_counts_for_two_seconds(around: Surroundings, probes
     around.now = 102
     assert await probes.results() == ("unavailable", "ok")
     assert around.asked == 2
+
+
+async def test_refused_credentials_are_told_from_an_archive_that_is_away(around: Surroundings, probes: Probes) -> None:
+    around.refuses = True
+    assert await probes.results() == ("credentials-refused", "ok")
 
 
 async def test_a_bad_answer_counts_for_nobody_else(around: Surroundings, probes: Probes) -> None:

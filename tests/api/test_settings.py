@@ -15,6 +15,7 @@ _REAL = {
     "CONSENTRY_RECORDER_KEY": _KEY_B,
     "CONSENTRY_RELAYER_KEY": _KEY_C,
 }
+_PACS = {"CONSENTRY_PACS_URL": "https://pacs.example.org/dicom-web"}
 # The first and the last of anvil's published accounts.
 _PUBLISHED = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 _PUBLISHED_LAST = "2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"
@@ -69,6 +70,23 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
             "CONSENTRY_PACS_TOKEN",
         ),
         ({"CONSENTRY_PACS_TOKEN": "changeme"}, "CONSENTRY_PACS_TOKEN"),
+        ({"CONSENTRY_PACS_TOKEN": "two words"}, "CONSENTRY_PACS_TOKEN"),
+        (_PACS | {"CONSENTRY_PACS_USERNAME": "us:er", "CONSENTRY_PACS_PASSWORD": "hunter2"}, "CONSENTRY_PACS_USERNAME"),
+        (_PACS | {"CONSENTRY_PACS_USERNAME": "user", "CONSENTRY_PACS_PASSWORD": "<secret>"}, "CONSENTRY_PACS_PASSWORD"),
+        (_PACS | {"CONSENTRY_PACS_TOKEN_FILE": "/no/such/token"}, "CONSENTRY_PACS_TOKEN_FILE"),
+        (_PACS | {"CONSENTRY_PACS_TOKEN_FILE": __file__, "CONSENTRY_PACS_TOKEN": "tok3n"}, "CONSENTRY_PACS_TOKEN_FILE"),
+        ({"CONSENTRY_PACS_TOKEN": "tok3n"}, "CONSENTRY_PACS_URL"),
+        (_PACS | {"CONSENTRY_PACS_CLIENT_CERTIFICATE": __file__}, "CONSENTRY_PACS_CLIENT_KEY"),
+        (_PACS | {"CONSENTRY_PACS_CLIENT_KEY": __file__}, "CONSENTRY_PACS_CLIENT_CERTIFICATE"),
+        (_PACS | {"CONSENTRY_PACS_CLIENT_KEY_PASSWORD": "hunter2"}, "CONSENTRY_PACS_CLIENT_KEY_PASSWORD"),
+        (_PACS | {"CONSENTRY_PACS_CA_BUNDLE": "/no/such/bundle"}, "CONSENTRY_PACS_CA_BUNDLE"),
+        (_PACS | {"CONSENTRY_PACS_CA_BUNDLE": "<bundle>"}, "CONSENTRY_PACS_CA_BUNDLE"),
+        (_PACS | {"CONSENTRY_PACS_FINGERPRINTS": "ab" * 20}, "CONSENTRY_PACS_FINGERPRINTS"),
+        (_PACS | {"CONSENTRY_PACS_SERVER_NAME": "https://name"}, "CONSENTRY_PACS_SERVER_NAME"),
+        (
+            {"CONSENTRY_PACS_URL": "http://127.0.0.1/x", "CONSENTRY_PACS_SERVER_NAME": "pacs.example.org"},
+            "CONSENTRY_PACS_SERVER_NAME",
+        ),
         ({"CONSENTRY_PUBLIC_URL": "http://images.example.org"}, "CONSENTRY_PUBLIC_URL"),
         ({"CONSENTRY_PUBLIC_URL": "https://images.example.org/path"}, "CONSENTRY_PUBLIC_URL"),
         ({"CONSENTRY_CORS_ORIGINS": "*", "CONSENTRY_CORS_CREDENTIALS": "true"}, "CONSENTRY_CORS_ORIGINS"),
@@ -91,6 +109,25 @@ def test_what_is_wrong_refuses_to_start_and_names_the_key(changes: dict[str, str
     assert key in text
     for value in changes.values():
         assert len(value) < 4 or value not in text
+
+
+def test_what_is_fine_for_a_pacs() -> None:
+    pins = "ab:" * 31 + "AB," + "0" * 64
+    settings = load(_REAL | _PACS | {"CONSENTRY_PACS_FINGERPRINTS": pins, "CONSENTRY_PACS_TOKEN_FILE": __file__}, None)
+    assert len(settings.pacs_fingerprints) == 2
+    settings = load(
+        _REAL
+        | _PACS
+        | {
+            "CONSENTRY_PACS_USERNAME": "user",
+            "CONSENTRY_PACS_PASSWORD": "pass",
+            "CONSENTRY_PACS_CLIENT_CERTIFICATE": __file__,
+            "CONSENTRY_PACS_CLIENT_KEY": __file__,
+            "CONSENTRY_PACS_SERVER_NAME": "pacs.example.org",
+        },
+        None,
+    )
+    assert settings.pacs_client_key == __file__
 
 
 def test_what_is_fine_on_the_development_chain() -> None:

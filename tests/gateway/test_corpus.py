@@ -13,7 +13,8 @@ import pytest
 from app.core.identifiers import Subject
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.workers import Workers
-from app.pacs.http_client import HttpOrigin, basic_authorization
+from app.pacs.credentials import basic_authorization
+from app.pacs.http_client import HttpOrigin
 from app.pacs.origin import Origin
 from app.pacs.remote import RemoteOrigin
 from tests.gateway.conftest import MakeWorld

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin, basic_authorization
+from app.pacs.credentials import basic_authorization
+from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.origin import OriginTimeoutError, OriginUnavailableError
 from tests.pacs.breaking_server import Exchange, breaking_server
 
