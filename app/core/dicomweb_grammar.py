@@ -65,7 +65,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *(Route(f"{_INSTANCE}/{word}/{{bulk}}", Representation.BULKDATA) for word in BULK_WORDS),
 )
 # The query parameters that each takes (PS3.18 §10.4.1.2); whatever else there is means nothing.
-_PARAMETERS: Final = {
+PARAMETERS: Final = {
     Representation.RENDERED: RENDERING_PARAMETERS,
     Representation.RENDERED_FRAMES: RENDERING_PARAMETERS,
     Representation.THUMBNAIL: THUMBNAIL_PARAMETERS,
@@ -108,8 +108,7 @@ def parse(
     malformed, else not-found. A limit above ``max_limit`` is capped and marked so.
     """
     parts = raw_path.split(b"/")
-    shape = tuple(parts[1::2])
-    route = (_ON_VALUE if len(parts) & 1 else _ON_NAME).get(shape) or _OPEN.get(shape[:4])
+    route = _route(parts)
     if route is None or parts[0]:
         return problem("not-found" if not parts[0] and all(map(_COMPONENT, parts[1:])) else "invalid-uid")
     for uid in parts[2:7:2]:
@@ -123,6 +122,17 @@ def parse(
         return _resource(route.target, parts, raw_query, max_limit)
     except ProblemError as refusal:
         return refusal.problem
+
+
+def methods_of(raw_path: bytes) -> tuple[str, ...]:
+    """The methods that the path takes, () for one outside the grammar. Whether its values are valid ``parse`` says."""
+    route = _route(raw_path.split(b"/"))
+    return () if route is None else route.methods
+
+
+def _route(parts: list[bytes]) -> Route | None:
+    shape = tuple(parts[1::2])
+    return (_ON_VALUE if len(parts) & 1 else _ON_NAME).get(shape) or _OPEN.get(shape[:4])
 
 
 def _resource(
@@ -144,7 +154,7 @@ def _resource(
     query: tuple[tuple[str, str], ...] = ()
     accept: str | None = None
     if raw_query:
-        query, accept = parse_retrieval_query(raw_query, _PARAMETERS.get(target, {}))
+        query, accept = parse_retrieval_query(raw_query, PARAMETERS.get(target, {}))
     return Retrieve(target, study, series, instance, frames, bulk_path, query, accept, bulk_word)
 
 

@@ -97,12 +97,23 @@ def negotiate(target: Retrieve | Search, accept_values: Sequence[bytes]) -> Chos
     """
     if target.accept is not None:
         accept_values = (target.accept.encode("utf-8"),)
-    if isinstance(target, Search):
-        representation, single = Representation.METADATA, False
-    else:
-        representation = target.representation
-        single = representation in _SHOWN_BY_ONE or (target.level is Level.INSTANCE and not target.frames[1:])
+    representation, single = _resource(target)
     return _negotiated(representation, tuple(accept_values), single=single)
+
+
+def media_types_of(target: Retrieve | Search) -> list[str]:
+    """Every media type that may be chosen for the target, the default first, as an Accept header would name it."""
+    representation, single = _resource(target)
+    offers = _offers(representation, single=single)
+    return [f'{_MULTIPART}; type="{one.media_type}"' if one.multipart else one.media_type for one in offers]
+
+
+def _resource(target: Retrieve | Search) -> tuple[Representation, bool]:
+    """What is to be represented, and whether it is a single thing that may come without an envelope."""
+    if isinstance(target, Search):
+        return Representation.METADATA, False
+    is_single = target.level is Level.INSTANCE and not target.frames[1:]
+    return target.representation, is_single or target.representation in _SHOWN_BY_ONE
 
 
 @lru_cache(maxsize=1024)

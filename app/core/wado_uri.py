@@ -109,16 +109,23 @@ def _uid(given: dict[str, str], name: str) -> str:
 
 
 def _selected(content_type: str | None, accept_values: Sequence[bytes], syntax: str) -> str | None:
-    """The one media type to answer with, and for a file its transfer syntax; None where nothing satisfies.
+    """What to negotiate for: the pictures wanted, the most wanted first, or a file in a transfer syntax; None where
+    nothing satisfies.
 
-    ``contentType`` stands in the place of the header. Who says nothing gets a picture, and a JPEG (§9.3).
+    ``contentType`` stands in the place of the header. Who says nothing gets a picture, and a JPEG (§9.3). Who would
+    rather have a file never gets a picture in its place, nor the other way: they are different transactions.
     """
-    ranges = parse_accept(accept_values if content_type is None else (content_type.encode("utf-8"),))
-    for wanted in ranges or ():
+    ranges = parse_accept(accept_values if content_type is None else (content_type.encode("utf-8"),)) or ()
+    wanted: dict[str, MediaRange] = {}
+    for media_range in ranges:
         for media_type in (*PICTURES, _DICOM):
-            if wanted.weight and wanted.covers(media_type) and not _refuses(ranges or (), media_type):
-                return media_type if media_type != _DICOM else _with_syntax(wanted.transfer_syntax, syntax)
-    return None
+            if media_range.weight and media_range.covers(media_type) and not _refuses(ranges, media_type):
+                wanted.setdefault(media_type, media_range)
+    if not wanted:
+        return None
+    if next(iter(wanted)) == _DICOM:
+        return _with_syntax(wanted[_DICOM].transfer_syntax, syntax)
+    return ", ".join(media_type for media_type in wanted if media_type != _DICOM)
 
 
 def _refuses(ranges: Sequence[MediaRange], media_type: str) -> bool:

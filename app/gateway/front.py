@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOUNT = b"/dicom-web"
+WADO = b"/wado"
 
 
 class Front:
@@ -16,11 +17,13 @@ class Front:
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _below_mount(scope["raw_path"]):
+        if scope["type"] == "http" and _of_images(scope["raw_path"]):
             await self._dicomweb(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
 
-def _below_mount(raw_path: bytes) -> bool:
-    return raw_path.startswith(MOUNT) and (len(raw_path) == len(MOUNT) or raw_path[len(MOUNT)] == 0x2F)
+def _of_images(raw_path: bytes) -> bool:
+    if raw_path.startswith(MOUNT):
+        return len(raw_path) == len(MOUNT) or raw_path[len(MOUNT)] == 0x2F
+    return raw_path == WADO

@@ -1,26 +1,28 @@
 """QIDO-RS: the archive's rows, decided on one by one, as an archive would list them that holds nothing else (P12, P13).
 
-An empty result is 200 with ``[]``, not 204 (PS3.18 §10.6.3 allows both readings of "no content"): every stock client
-reads it, and some parse a body without looking at the status.
+An empty result in JSON is 200 with ``[]``, not 204 (PS3.18 §10.6.3 allows both readings of "no content"): every stock
+client reads it, and some parse a body without looking at the status. In XML it is 204.
 """
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from app.core.dataset_writing import DatasetWriting, writing_of
 from app.core.dicomjson import identity, project, rewrite_links, with_patient_counts
 from app.core.dicomweb import Level, Search
 from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyUid, Subject
 from app.core.matching import compile_matching
+from app.core.negotiation import Chosen
 from app.core.problem import ProblemError, problem
 from app.core.search_order import rank
 from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted
 from app.gateway.answering import Answer
 from app.gateway.listing import Listing, Page, Row
+from app.gateway.parts import BOUNDARY_BYTES
 from app.gateway.patient_counts import asks_for_counts, counted
 from app.gateway.ports import Wiring
 from app.gateway.recording import Recorder, target_of
@@ -54,7 +56,7 @@ class Searching:
         self._recorder = recorder
         self._listing = Listing(wiring, admission, resolution)
 
-    async def answer(self, method: str, session: Session, search: Search, media_type: str, answer: Answer) -> None:
+    async def answer(self, method: str, session: Session, search: Search, chosen: Chosen, answer: Answer) -> None:
         """Answer to the end. Raises ProblemError and what the ports raise."""
         most = self._wiring.limits.page_rows
         limit = most if search.limit is None else min(search.limit, most)
@@ -63,12 +65,17 @@ class Searching:
         else:
             page, is_counted = await self._of_study(session, search, limit), True
         entries = self._entries(method, search, page.rows)
-        body = await self._body(session, search, page.rows)
+        writing = writing_of(chosen, self._wiring.random_bytes(BOUNDARY_BYTES).hex())
+        body = await self._body(session, search, page.rows, writing)
         if entries:
             answer.recorded.extend(entry.record.record_id for entry in entries)
             await self._wiring.journal.append(entries)
         warnings = [(b"warning", text.encode()) for text in _warnings(search, page, is_counted=is_counted)]
-        await answer.whole(200, body, (b"content-type", media_type.encode()), *warnings)
+        if not body:  # there is no multipart body without a part (PS3.18 §10.6.3.1)
+            await answer.start(204, None, *warnings)
+            await answer.finish()
+            return
+        await answer.whole(200, body, (b"content-type", writing.content_type.encode()), *warnings)
 
     async def _of_study(self, session: Session, search: Search, limit: int) -> Page:
         """A page of what is below one study, which is one patient's: that was found out when it was admitted."""
@@ -111,11 +118,12 @@ class Searching:
             for key, admitted in first.items()
         ]
 
-    async def _body(self, session: Session, search: Search, page: list[Row]) -> bytes:
+    async def _body(self, session: Session, search: Search, page: list[Row], writing: DatasetWriting) -> bytes:
         counts: _Counts = {}
         if asks_for_counts(search):
             counts = await self._patient_counts(session, {row.admitted.patient.subject for row in page})
-        return await _in_thread_if_many(len(page), partial(_written, search, page, counts, self._wiring.public_url))
+        work = partial(_written, search, page, counts, self._wiring.public_url, writing)
+        return await _in_thread_if_many(len(page), work)
 
     async def _patient_counts(self, session: Session, subjects: set[Subject]) -> _Counts:
         patient_ids = sorted({subject.patient_id for subject in subjects})
@@ -140,14 +148,16 @@ def _fitting(search: Search, found: list[DicomJson], subject: Subject) -> list[D
     return [rows[place] for place in sorted(rows)]
 
 
-def _written(search: Search, page: list[Row], counts: _Counts, public_url: str) -> bytes:
+def _written(
+    search: Search, page: list[Row], counts: _Counts, public_url: str, writing: DatasetWriting
+) -> bytes:
     """The answer's body."""
     shown = []
     for row in page:
         dataset = rewrite_links(project(search, row.read()), public_url)
         found = counts.get(row.admitted.patient.subject)
-        shown.append(dataset if found is None else with_patient_counts(dataset, *found))
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        shown.append(writing.one(dataset if found is None else with_patient_counts(dataset, *found)))
+    return writing.whole(shown)
 
 
 async def _in_thread_if_many(rows: int, work: Callable[[], _T]) -> _T:

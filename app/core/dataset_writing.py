@@ -14,7 +14,7 @@ _encoded: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, sep
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DatasetWriting:
     """How data sets are written. ``one`` writes one of them, ``whole`` makes the body of what ``one`` wrote."""
 
     content_type: str
@@ -22,22 +22,22 @@ class Listing:
     whole: Callable[[Sequence[bytes]], bytes]
 
 
-def listing_of(chosen: Chosen, boundary: str) -> Listing:
-    """The listing that was negotiated. ``boundary``: of the caller's making, for a body of parts.
+def writing_of(chosen: Chosen, boundary: str) -> DatasetWriting:
+    """The writing that was negotiated. ``boundary``: of the caller's making, for a body of parts.
 
     A body of parts has at least one (RFC 2046 §5.1.1): what ``whole`` makes of none is empty, and no body at all.
     """
     if chosen.media_type != XML:
-        return Listing(chosen.media_type, _json, lambda written: b"[" + b",".join(written) + b"]")
+        return DatasetWriting(chosen.media_type, _json, lambda written: b"[" + b",".join(written) + b"]")
     if not chosen.multipart:
-        return Listing(XML, _xml, b"".join)
+        return DatasetWriting(XML, _xml, b"".join)
     head = f"--{boundary}\r\nContent-Type: {XML}\r\n\r\n".encode("ascii")
     end = f"--{boundary}--\r\n".encode("ascii")
 
     def parts(written: Sequence[bytes]) -> bytes:
         return b"".join(head + one + b"\r\n" for one in written) + end if written else b""
 
-    return Listing(f'multipart/related; type="{XML}"; boundary={boundary}', _xml, parts)
+    return DatasetWriting(f'multipart/related; type="{XML}"; boundary={boundary}', _xml, parts)
 
 
 def _json(dataset: DicomJson) -> bytes:
