@@ -58,10 +58,13 @@ async def datasets(origin: Origin, retrieve: Retrieve) -> list[dict[str, Any]]:
 
 
 def parts_of(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
-    """(content type, content) of each part, by the lengths that the parts give."""
+    """(content type, content) of each part, by the lengths that the parts give; by the delimiter where none does."""
     found = re.search(r'boundary="?([^";]+)', content_type)
     assert found is not None
     delimiter = b"--" + found.group(1).encode()
+    if b"Content-Length:" not in body[: body.index(b"\r\n\r\n")]:
+        heads = (part.partition(b"\r\n\r\n") for part in (b"\r\n" + body).split(b"\r\n" + delimiter)[1:-1])
+        return [(re.findall(rb"Content-Type: ([^\r]*)", head)[0].decode(), content) for head, _, content in heads]
     parts, at = [], body.index(delimiter)
     while not body[at:].startswith(delimiter + b"--"):
         head, _, rest = body[at + len(delimiter) + 2 :].partition(b"\r\n\r\n")

@@ -1,5 +1,5 @@
-"""The two origin servers over the same files: an archive of a folder, and an Orthanc that the same files were stored
-in.
+"""The origin servers over the same files: an archive of a folder, and an Orthanc and a simulated dcm4chee that the same
+files were stored in.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,16 +14,18 @@ import pytest_asyncio
 from app.core.identifiers import Subject
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.workers import Workers
-from app.pacs.http_client import HttpOrigin, basic_authorization
+from app.pacs.credentials import basic_authorization, bearer_authorization
+from app.pacs.http_client import HttpOrigin
 from app.pacs.origin import Origin
 from app.pacs.remote import RemoteOrigin
+from tests.support.dcm4chee import TOKEN, running_dcm4chee
 from tests.support.dicom_files import copy_wheel_files, read_quietly, write_odd_files
 from tests.support.needs import corpus_folder
 from tests.support.orthanc import OrthancServer, running_orthanc
 
 _UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _CORPUS = pytest.param("corpus", marks=pytest.mark.corpus)
-_ADAPTERS = ["archive", pytest.param("orthanc", marks=pytest.mark.orthanc)]
+_ADAPTERS = ["archive", "dcm4chee", pytest.param("orthanc", marks=pytest.mark.orthanc)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,16 @@ async def orthanc_origin(
     origin = RemoteOrigin(HttpOrigin(server.dicom_web_url, basic_authorization(server.user, server.password)))
     yield Served(origin, taken, "orthanc")
     await origin.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def dcm4chee_origin(collection: Collection) -> AsyncIterator[Served]:
+    with running_dcm4chee() as archive:
+        taken = set(archive.store([file.path for file in collection.files]))
+        files = tuple(file for file in collection.files if file.path in taken)
+        origin = RemoteOrigin(HttpOrigin(archive.url, bearer_authorization(TOKEN)))
+        yield Served(origin, Collection(collection.name, collection.folder, files), "dcm4chee")
+        await origin.aclose()
 
 
 @pytest.fixture(scope="session", params=_ADAPTERS)

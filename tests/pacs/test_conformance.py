@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Matching, Representation, Search
+from app.core.dicomjson import identity, rewrite_links
+from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.dicomweb_grammar import parse
 from app.core.identifiers import SeriesUid, StudyUid
 from app.core.matching import matches
 from tests.pacs.asking import (
@@ -266,9 +267,11 @@ async def test_bulk_data_is_the_value_that_the_metadata_left_out(served):
     async def pixels(file: HeldFile) -> None:
         target = retrieval(Representation.METADATA, file.study, file.series, file.instance)
         (dataset,) = await datasets(served.origin, target)
-        link = dataset["7FE00010"]["BulkDataURI"]
-        assert link.endswith(f"/instances/{file.instance}/bulk/7fe00010")
-        bulk = retrieval(Representation.BULKDATA, file.study, file.series, file.instance, bulk_path=("7fe00010",))
+        link = rewrite_links(dataset, "")["7FE00010"]["BulkDataURI"]
+        bulk = parse("GET", link.encode(), b"")
+        assert isinstance(bulk, Retrieve)
+        assert (bulk.representation, bulk.bulk_path) == (Representation.BULKDATA, ("7fe00010",))
+        assert (bulk.study, bulk.series, bulk.instance) == (file.study, file.series, file.instance)
         status, content_type, body = await fetched(served.origin, bulk, BULK)
         assert status == 200
         assert parts_of(content_type, body)[0][1] == read_quietly(file.path).PixelData
