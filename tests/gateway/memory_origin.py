@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.core.storing import InstanceName, Refused, Result
+from app.core.storing import Stored as Accepted
 from app.pacs.date_windows import Pace
-from app.pacs.origin import DicomJson, ListingTraits, OriginAnswer, Stretch, StudySubjects
+from app.pacs.origin import DicomJson, InstanceContent, ListingTraits, OriginAnswer, Stretch, StudySubjects
 from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing
 
 URL = "http://archive.internal:8042/dicom-web"
@@ -151,6 +154,8 @@ class MemoryOrigin:
     fail_with: Exception | None = None
     bodies: list[Any] = field(default_factory=list)
     piece_bytes: int = 100
+    received: list[bytes] = field(default_factory=list)
+    store_with: Callable[[InstanceName], Result | None] | None = None
     listing: ListingTraits = REMOTE_LISTING
     pace: Pace = field(default_factory=Pace)
 
@@ -191,6 +196,22 @@ class MemoryOrigin:
             answer = self.answer_with(retrieve, answer)
         self.bodies.append(answer.body)
         return answer
+
+    async def store(self, name: InstanceName, content: InstanceContent) -> Result:
+        """Keeps what it is sent; ``store_with`` may refuse or raise before, or after what it was told to let in."""
+        self.calls.append(f"store {name.instance}")
+        await self._may_fail()
+        file = b"".join([piece async for piece in content.pieces()])
+        assert len(file) == content.length
+        self.received.append(file)
+        answer = None if self.store_with is None else self.store_with(name)
+        if isinstance(answer, Refused):
+            return answer
+        dataset = dcmread(BytesIO(file))
+        canary = str(dataset.PatientName).removeprefix("Name^")
+        subject = Subject(dataset.PatientID, dataset.get("IssuerOfPatientID", ""))
+        self.stored.append(Stored(subject, name.study, name.series, name.instance, canary))
+        return answer or Accepted(name)
 
     async def check(self) -> None:
         await self._may_fail()

@@ -23,6 +23,10 @@ class Exchange:
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 
+    async def body(self, length: int) -> bytes:
+        """That many bytes of a request's body."""
+        return await self._reader.readexactly(length)
+
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
