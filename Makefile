@@ -2,7 +2,7 @@
 # The first target that needs them makes .venv and node_modules from the lock files (tools/bootstrap.py).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench soak test-python test-core test-contracts \
+.PHONY: help demo up viewer test check bench soak test-python test-core test-contracts \
 	check-lint check-format check-types check-imports check-contracts check-artefacts check-slither \
 	lint format contracts docs gas lock clean run-environment develop-environment
 
@@ -23,6 +23,9 @@ demo: run-environment ## Play the whole story on an embedded chain and archive (
 
 up: run-environment ## Start the same stack for use; state is kept in data/ and resumed
 	@exec $(BIN)/consentry up
+
+viewer: run-environment ## Fetch the OHIF viewer (50 MB), which the gateway then serves at /viewer
+	@$(BIN)/python -m tools.viewer $(if $(CONSENTRY_VIEWER_DIR),'$(CONSENTRY_VIEWER_DIR)')
 
 # --- Working on it
 
@@ -107,7 +110,7 @@ lock: develop-environment ## Write the lock files again from pyproject.toml and 
 	@$(BIN)/python tools/complete_npm_lock.py
 
 clean: ## Remove everything that make made, but the data folder
-	rm -rf .venv node_modules artifacts cache coverage .coverage .coverage.* test-artefacts \
+	rm -rf .venv node_modules viewer viewer.partial artifacts cache coverage .coverage .coverage.* test-artefacts \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # --- What the targets stand on. Another interpreter: make demo PYTHON=/usr/bin/python3.12

@@ -1,62 +1,66 @@
-"""The pages people open in a browser. For now one: what this is, whether it serves, and where programs connect."""
+"""The pages people open in a browser: the start, signing in and out, and what pages are made of."""
 
-import html
 from pathlib import Path
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
-from starlette.responses import FileResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from app.core.credentials import SESSION_COOKIE
+from app.portal.templating import GUARDING, page
+from app.portal.viewer import viewer
+from app.portal.viewer_files import ViewerFolder
+from app.portal.visitor import SIGN_IN, comes_from_elsewhere, local_path, session_of, without_session
+from app.store.sessions import Session, Sessions
 
 _STATIC = Path(__file__).parent / "static"
-
-# Nothing from elsewhere, nothing inline, in nobody's frame.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Consentry</title>
-<link rel="stylesheet" href="/static/consentry.css">
-</head>
-<body>
-<main>
-<h1>Consentry</h1>
-<p>This gateway stands in front of a picture archive. It shows an image only to somebody whom the patient let in,
-and writes every look down where the patient can check it.</p>
-<dl>
-<dt>Viewers and programs connect to</dt>
-<dd><code>{origin}/dicom-web</code></dd>
-<dt>They sign in with a wallet</dt>
-<dd><code>consentry token --gateway {origin}</code></dd>
-<dt>Is it ready?</dt>
-<dd><a href="/readyz">readiness</a>, <a href="/metrics">metrics</a></dd>
-<dt>For developers</dt>
-<dd><a href="/openapi.json">the JSON API</a></dd>
-</dl>
-</main>
-</body>
-</html>
-"""
+_PARTS = {"consentry.css": "text/css", "icon.svg": "image/svg+xml", "signin.js": "text/javascript"}
 
 
-def pages(origin_url: str) -> APIRouter:
-    """The routes of the pages. ``origin_url``: scheme and host as people reach this gateway."""
+def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
+    """The routes of the portal. ``origin_url``: scheme and host as people reach this gateway. ``viewer_dir``: what
+    ``make viewer`` fills.
+    """
     router = APIRouter(include_in_schema=False)
-    page = _PAGE.format(origin=html.escape(origin_url))
 
     @router.get("/")
-    async def start() -> HTMLResponse:
-        return HTMLResponse(page, headers=HEADERS)
+    async def start(request: Request) -> Response:
+        session = await session_of(request, sessions)
+        return page("start.html", origin=origin_url, account=_account(session))
 
-    @router.get("/static/consentry.css")
-    async def style() -> FileResponse:
-        return FileResponse(_STATIC / "consentry.css", media_type="text/css", headers=HEADERS)
+    @router.get(SIGN_IN)
+    async def signin(request: Request, next: str = "/") -> Response:  # noqa: A002 - the parameter's name in the address
+        session = await session_of(request, sessions)
+        if session is None and comes_from_elsewhere(request):
+            return without_session(request)
+        return page("signin.html", origin=origin_url, account=_account(session), after=local_path(next))
 
+    @router.post("/signout")
+    async def signout(request: Request) -> Response:
+        # A cookie is sent by the browser whoever asks: a change must come from our own pages.
+        if request.headers.get("origin") != origin_url:
+            raise HTTPException(403)
+        session = await session_of(request, sessions)
+        if session is not None:
+            await sessions.revoke(session.token_hash)
+        leaving = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "private, no-store"})
+        leaving.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+        return leaving
+
+    @router.get("/static/{name}")
+    async def part(name: str) -> FileResponse:
+        if name not in _PARTS:
+            raise HTTPException(404)
+        headers = {**GUARDING, "Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-cache"}
+        return FileResponse(_STATIC / name, media_type=_PARTS[name], headers=headers)
+
+    router.include_router(viewer(origin_url, ViewerFolder(viewer_dir), sessions))
     return router
+
+
+def _account(session: Session | None) -> str:
+    """The wallet's address, short enough to be compared by eye; "" when nobody is signed in."""
+    if session is None:
+        return ""
+    digits = session.actor.hex()
+    return f"0x{digits[:6]}…{digits[-4:]}"

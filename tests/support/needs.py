@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.orthanc import orthanc_binary
+from tools.viewer import is_installed
 
 PROJECT = Path(__file__).resolve().parents[2]
 CORPUS = PROJECT.parent / "shared" / "data" / "dicom"
@@ -42,6 +43,12 @@ def corpus_folder() -> Path | None:
     return CORPUS if (CORPUS / "MANIFEST.tsv").is_file() else None
 
 
+def viewer_folder() -> Path | None:
+    """The OHIF viewer as `make viewer` unpacks it today, or None where it was not fetched."""
+    folder = PROJECT / "viewer"
+    return folder if is_installed(folder) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """Something a marker stands for: how to look for it and how to get it."""
@@ -60,6 +67,8 @@ NEEDS: dict[str, Need] = {
     "postgres": Need("PostgreSQL", postgres_folder, "apt-get install --no-install-recommends postgresql"),
     "nginx": Need("nginx", lambda: find_program("nginx"), "apt-get install --no-install-recommends nginx-light"),
     "strace": Need("strace", lambda: find_program("strace"), "apt-get install --no-install-recommends strace"),
+    "browser": Need("Chromium", lambda: find_program("chromium"), "apt-get install --no-install-recommends chromium"),
+    "viewer": Need("the OHIF viewer", viewer_folder, "make viewer"),
     "corpus": Need(
         "the sample DICOM files", corpus_folder, "an extra of the project's own checks; a clone alone passes without"
     ),

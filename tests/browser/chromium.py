@@ -1,0 +1,128 @@
+"""Chromium from the system, driven for tests: a page that remembers whatever a person would call an error."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from eth_account.messages import encode_defunct
+from eth_account.signers.local import LocalAccount
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+
+from tests.support.needs import PROJECT, require_program
+
+ARTEFACTS = PROJECT / "test-artefacts" / "browser"
+_WALLET = Path(__file__).with_name("wallet.js").read_text()
+_FLAGS = (
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    # Nothing of the browser's own goes out, so that what does is the page's
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-features=OptimizationHints,MediaRouter,Translate,AutofillServerCommunication",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-pings",
+    "--disable-dev-shm-usage",
+)
+_LOCAL_SCHEMES = {"data", "blob", "about", "chrome-extension"}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless browser, closed at the end."""
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=require_program("chromium"), headless=True, args=[*_FLAGS, *sandbox]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Wallet:
+    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193)."""
+
+    account: LocalAccount
+    code: int | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
+        self.asked.append(method)
+        if method == "eth_requestAccounts":
+            return {"result": [self.account.address]}
+        if self.code is not None:
+            return {"error": {"code": self.code, "message": "not now"}}
+        assert method == "personal_sign", method
+        message, address = params
+        assert address.lower() == self.account.address.lower()
+        signed = self.account.sign_message(encode_defunct(hexstr=message))
+        return {"result": "0x" + signed.signature.hex()}
+
+
+class Window:
+    """One browser window with a profile of its own: a page, and what went wrong in it."""
+
+    def __init__(self, browser: Browser, origin: str, wallet: Wallet | None = None, **context: Any) -> None:
+        self.origin = origin
+        self.context: BrowserContext = browser.new_context(
+            viewport=context.pop("viewport", {"width": 1280, "height": 800}), **context
+        )
+        self.context.set_default_timeout(30_000)
+        if wallet is not None:
+            self.context.expose_binding("walletAsked", lambda _source, method, params: wallet.answer(method, params))
+            self.context.add_init_script(_WALLET)
+        # A violated policy is an error even where the page carries on without what it was refused.
+        self.context.expose_binding("policyViolated", lambda _source, text: self.errors.append(f"policy: {text}"))
+        self.context.add_init_script(
+            "addEventListener('securitypolicyviolation', (e) =>"
+            " window.policyViolated(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`))"
+        )
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.answers: list[tuple[int, str]] = []
+        self.context.on("request", self._request)
+        self.context.on("response", self._response)
+        self.context.on("requestfailed", self._failed)
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+
+    def _request(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" != self.origin:
+            self.foreign.append(request.url)
+
+    def _response(self, response: Response) -> None:
+        self.answers.append((response.status, response.url.removeprefix(self.origin)))
+
+    def _failed(self, request: Request) -> None:
+        # A page that is left takes what it still loads with it
+        if request.failure != "net::ERR_ABORTED":
+            self.errors.append(f"failed: {request.failure} {request.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"console: {message.text}")
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.origin + path)
+
+    def keep(self, name: str) -> Path:
+        """A screenshot among the test artefacts."""
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        path = ARTEFACTS / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    def close(self) -> None:
+        self.context.close()

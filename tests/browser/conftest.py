@@ -1,0 +1,60 @@
+"""One stack, one browser, and who sits in front of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.archive import Kept, build
+from tests.browser.chromium import Wallet, Window, chromium
+from tests.support.live import Live, live_stack
+from tests.support.needs import PROJECT, corpus_folder
+
+HIDDEN = {"unnamed", "stranger"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The stack and what its archive holds. physician1 may see the studies that are not in HIDDEN."""
+
+    live: Live
+    studies: dict[str, Kept]
+    browser: Browser
+
+    @property
+    def origin(self) -> str:
+        return str(self.live.document["gateway_url"])
+
+    @property
+    def permitted(self) -> dict[str, Kept]:
+        return {name: study for name, study in self.studies.items() if name not in HIDDEN}
+
+    def window(self, who: str | None, *, code: int | None = None, **context: object) -> Window:
+        """A new window with the wallet of that development account (None: with no wallet)."""
+        wallet = None if who is None else Wallet(self.live.account(who), code)
+        return Window(self.browser, self.origin, wallet, **context)
+
+
+# Closed when this folder's tests are done: while Playwright's loop exists in this thread, no other can run in it.
+@pytest.fixture(scope="package")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("browser")
+    studies = build(folder / "archive", corpus_folder())
+    settings = {
+        "CONSENTRY_PACS_URL": (folder / "archive").as_uri(),
+        "CONSENTRY_VIEWER_DIR": str(PROJECT / "viewer"),
+    }
+    with live_stack(folder / "data", **settings) as live, chromium() as browser:
+        yield Stage(live, studies, browser)
+
+
+@pytest.fixture
+def windows(request: pytest.FixtureRequest) -> Iterator[list[Window]]:
+    """Windows to be closed after the test, with a picture of how each was left."""
+    opened: list[Window] = []
+    yield opened
+    for number, window in enumerate(opened):
+        window.keep(f"{Path(request.node.path).stem}-{request.node.name}-{number}")
+        window.close()
