@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("consentry")
     group.addoption("--seed", type=int, default=None, help="repeat a run; --profile=soak takes a new one unless told")
     group.addoption("--profile", choices=PROFILES, default=None, help="how much work each test does")
+    group.addoption("--first-case", type=int, default=0, help="where numbered cases begin: to go on, or to share them")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -129,6 +130,26 @@ def run_size(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
     """``run_size(small, release)``: how many times a test does its work, in `make test` and in `make soak`."""
     index = 1 if pytestconfig.stash[_profile] == "soak" else 0
     return lambda small, release: (small, release)[index]
+
+
+@pytest.fixture(scope="session")
+def first_case(pytestconfig: pytest.Config) -> int:
+    """The number of the first case of a run over numbered cases."""
+    number: int = pytestconfig.getoption("--first-case")
+    return number
+
+
+@pytest.fixture
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Tell, while a long test runs, how far it came."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    reporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
+
+    def line(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(text)
+
+    return line
 
 
 @pytest.fixture(scope="session")
