@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import shutil
 import subprocess
 import warnings
@@ -19,7 +18,7 @@ from app.core.dicomjson import MAX_DEPTH, DatasetInvalidError, rewrite_links
 from app.core.native_model import native_model
 from app.pacs.archive.dicom_json import to_json
 from tests.support.dicom_files import copy_wheel_files
-from tests.support.native_model import NAMESPACE, read
+from tests.support.native_model import NAMESPACE, NUMBER_VRS, as_read, read
 
 PUBLIC = "https://gateway.test/dicom-web"
 BULK = "http://pacs.internal:8042/dicom-web/studies/1/series/2/instances/3/bulk"
@@ -30,7 +29,6 @@ HOSTILE = [
     "患者", "é", "<?xml?>", "<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>&e;", "^", "=", "a^b^c^d^e^f^^",
 ]  # fmt: skip
 TEXT_VRS = ["AE", "AS", "AT", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UC", "UI", "UR", "UT"]
-NUMBER_VRS = ["DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"]
 TAGS = [
     "00080005",
     "00080060",
@@ -47,42 +45,6 @@ TAGS = [
 
 def written(dataset: dict[str, Any]) -> bytes:
     return "".join(native_model(rewrite_links(dataset, PUBLIC))).encode("utf-8")
-
-
-def expected(dataset: dict[str, Any]) -> dict[str, Any]:
-    """What must come back: the data set less what DICOM says means nothing (§A.1.1, PS3.5 §6.2.1, PS3.18 §F.2.5)."""
-    return {tag: _element(element) for tag, element in dataset.items() if not tag.endswith("0000")}
-
-
-def _element(element: dict[str, Any]) -> dict[str, Any]:
-    vr, values = element["vr"], element.get("Value")
-    if "BulkDataURI" in element or "InlineBinary" in element:
-        return element
-    if not values:
-        return {"vr": vr}
-    if vr == "SQ":
-        return {"vr": vr, "Value": [expected(item or {}) for item in values]}
-    return {"vr": vr, "Value": [_value(vr, value) for value in values]}
-
-
-def _value(vr: str, value: Any) -> Any:
-    if value is None or value == "":
-        return None
-    if vr == "PN":
-        if isinstance(value, str):
-            value = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), value.split("=", 2), strict=False))
-        groups = {group: _plain(text).rstrip("^") for group, text in value.items() if text and text.strip("^")}
-        return groups or None
-    if vr in NUMBER_VRS:
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return _plain(value)
-
-
-def _plain(text: str) -> str:
-    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
 
 
 def generated(rng: random.Random, depth: int = 0) -> dict[str, Any]:
@@ -137,11 +99,11 @@ def _sequence(rng: random.Random, depth: int) -> dict[str, Any]:
 
 @pytest.mark.soak
 def test_what_was_written_is_read_back(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
-    for _ in range(run_size(1_500, 200_000)):
+    for _ in range(run_size(600, 200_000)):
         dataset = generated(rng)
         # As it comes from an archive, lone surrogates and all
         dataset = json.loads(json.dumps(dataset))
-        assert read(written(dataset)) == expected(dataset)
+        assert read(written(dataset)) == as_read(dataset)
 
 
 def _read(path: Path) -> FileDataset:
@@ -155,7 +117,7 @@ def test_every_file_of_the_wheel_is_read_back(tmp_path: Path) -> None:
     for path in copy_wheel_files(tmp_path):
         dataset = to_json(_read(path), BULK)
         linked = rewrite_links(dataset, PUBLIC)
-        assert read(written(dataset)) == expected(linked), path.name
+        assert read(written(dataset)) == as_read(linked), path.name
         assert b"pacs.internal" not in written(dataset)
         count += 1
     assert count > 50

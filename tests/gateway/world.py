@@ -46,6 +46,7 @@ STRANGER = Address(b"\x34" * 20)
 ALWAYS = Window(UnixTime(0), UnixTime(2**40))
 READ = Action.SEARCH | Action.VIEW | Action.RETRIEVE
 PUBLIC_URL = "https://gateway.example/dicom-web"
+PAGE_ORIGIN = b"https://gateway.example"
 
 
 def make_empty_database(folder: Path) -> Path:
@@ -159,6 +160,7 @@ class World:
             public_url=PUBLIC_URL,
             gateway_id="test",
             limits=limits,
+            page_origins=frozenset({PAGE_ORIGIN}),
         )
 
     def close(self) -> None:
@@ -235,7 +237,7 @@ class World:
         method: str = "GET",
         on_piece: Callable[[bytes], Any] | None = None,
     ) -> Reply:
-        """One request straight into the application, below /dicom-web."""
+        """One request straight into the application: /wado, or a path below /dicom-web."""
         given = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         if token is not None:
             given.append((b"authorization", b"Bearer " + token.encode()))
@@ -251,11 +253,12 @@ async def ask(
     on_piece: Callable[[bytes], Any] | None = None,
 ) -> Reply:
     path, _, query = target.partition("?")
+    mounted = path if path == "/wado" else f"/dicom-web{path}"
     scope = {
         "type": "http",
         "method": method,
-        "raw_path": b"/dicom-web" + path.encode("latin-1"),
-        "path": "/dicom-web" + path,
+        "raw_path": mounted.encode("latin-1"),
+        "path": mounted,
         "query_string": query.encode("latin-1"),
         "headers": headers,
     }

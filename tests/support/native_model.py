@@ -8,7 +8,7 @@ from typing import Any
 
 NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
-_NUMBERS = {"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"}
+NUMBER_VRS = ["DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"]
 _VRS = {
     "AE",
     "AS",
@@ -30,7 +30,7 @@ _VRS = {
     "ST",
     "TM",
 }
-_VRS |= {"UC", "UI", "UN", "UR", "UT"} | _NUMBERS
+_VRS |= {"UC", "UI", "UN", "UR", "UT", *NUMBER_VRS}
 _COMPONENTS = ["FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix"]
 
 
@@ -105,7 +105,7 @@ def _element(attribute: ET.Element, vr: str) -> dict[str, Any]:
 def _value(text: str, vr: str) -> Any:
     if not text:
         return None
-    if vr in _NUMBERS:
+    if vr in NUMBER_VRS:
         try:
             return float(text)
         except ValueError:
@@ -125,3 +125,39 @@ def _name(name: ET.Element) -> dict[str, str] | None:
         groups[kind] = "^".join(parts.get(one, "") for one in _COMPONENTS).rstrip("^")
     assert order == [one for one in ("Alphabetic", "Ideographic", "Phonetic") if one in order], "groups in order"
     return groups or None
+
+
+def as_read(dataset: dict[str, Any]) -> dict[str, Any]:
+    """What must come back: the data set, less what means nothing (§A.1.1, PS3.5 §6.2.1, PS3.18 §F.2.5)."""
+    return {tag: _element_as_read(element) for tag, element in dataset.items() if not tag.endswith("0000")}
+
+
+def _element_as_read(element: dict[str, Any]) -> dict[str, Any]:
+    vr, values = element["vr"], element.get("Value")
+    if "BulkDataURI" in element or "InlineBinary" in element:
+        return element
+    if not values:
+        return {"vr": vr}
+    if vr == "SQ":
+        return {"vr": vr, "Value": [as_read(item or {}) for item in values]}
+    return {"vr": vr, "Value": [_value_as_read(vr, value) for value in values]}
+
+
+def _value_as_read(vr: str, value: Any) -> Any:
+    if value is None or value == "":
+        return None
+    if vr == "PN":
+        if isinstance(value, str):
+            value = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), value.split("=", 2), strict=False))
+        groups = {group: _plain(text).rstrip("^") for group, text in value.items() if text and text.strip("^")}
+        return groups or None
+    if vr in NUMBER_VRS:
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return _plain(value)
+
+
+def _plain(text: str) -> str:
+    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
