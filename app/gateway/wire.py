@@ -25,6 +25,7 @@ class WireLimits:
     ``head_s``: a message head must be whole this long after its first byte (the first one: after connecting).
     ``body_s``: in each span of this length at least ``body_bytes_per_span`` must come. ``stall_s``: a reader that took
     nothing for this long is cut. ``pipelined_bytes``: what may arrive ahead of the answer to the request before.
+    ``unwanted_bytes``: of a body whose request was answered before it was read, so that the answer can be.
     ``linger_s``: how long a refused peer may take to read why.
     """
 
@@ -35,6 +36,7 @@ class WireLimits:
     body_bytes_per_span: int = 1024
     stall_s: float = 120.0
     pipelined_bytes: int = 64 * 1024
+    unwanted_bytes: int = 64 * 1024 * 1024
     linger_s: float = 1.0
 
 
@@ -54,6 +56,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._pending = b""  # a head that is not whole yet, or messages that came before the answer to the last one
         self._body: LengthBody | ChunkedBody | None = None
         self._body_bytes = 0  # of the running body, since the deadline was set
+        self._held_back = False  # since then it was not read for a while
+        self._unwanted_bytes = 0
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
@@ -136,7 +140,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._refused:
                 return
             if self._body is not None:
-                self._body_bytes = 0
+                self._body_bytes = self._unwanted_bytes = 0
+                self._held_back = False
                 self._deadline = self.loop.call_later(self.limits.body_s, self._check_body_pace)
 
     def _advance_body(self, body: LengthBody | ChunkedBody, data: bytes) -> bytes:
@@ -145,7 +150,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if body.complete:
             self._body = None
             self._clear_deadline()
+        if not self._answering:
+            self._unwanted_bytes += taken
+            if self._unwanted_bytes > self.limits.unwanted_bytes:
+                self._refused = True
+                self.transport.abort()
+                return b""
         super().data_received(data if taken == len(data) else data[:taken])
+        self._held_back |= self.flow.read_paused
         return data[taken:]
 
     def _hold(self, data: bytes) -> None:
@@ -157,10 +169,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def _check_body_pace(self) -> None:
-        if not self.flow.read_paused and self._body_bytes < self.limits.body_bytes_per_span:
+        # A sender is not to blame for a span in which it was not listened to, were it only at the beginning.
+        if not self._held_back and self._body_bytes < self.limits.body_bytes_per_span:
             self.transport.abort()
             return
         self._body_bytes = 0
+        self._held_back = self.flow.read_paused
         self._deadline = self.loop.call_later(self.limits.body_s, self._check_body_pace)
 
     def _arm_stall(self, waiting_bytes: int) -> None:
