@@ -34,7 +34,7 @@ class Conditions:
     def knows(self, etag: bytes) -> bool:
         """Whether the client says that it has the body of this tag (RFC 9110 §13.1.2)."""
         tags = [tag.strip().removeprefix(b"W/") for value in self.if_none_match for tag in value.split(b",")]
-        return etag in tags
+        return etag in tags or b"*" in tags
 
 
 NO_CONDITIONS = Conditions()

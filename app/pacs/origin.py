@@ -163,6 +163,10 @@ class Origin(Protocol):
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         """Open the answer to a retrieval. ``accept`` is the one media type (with parameters) that the gateway has
         negotiated.
+
+        Asked are DICOM files and metadata at any level, and of one instance frames, one value of its bulk data, and
+        the picture of it or of one frame. All else that PS3.18 §10.4 has the gateway makes of these: a thumbnail, or
+        the pixel data of a study, is never asked for (ValueError).
         """
         ...
 

@@ -17,7 +17,7 @@ from app.pacs.archive.index import Refused, StoredInstance
 from app.pacs.archive.indexing import IndexReport, Progress, bring_up_to_date
 from app.pacs.archive.media import EXPLICIT_LE, OCTET_STREAM, Wanted, stored_type, wanted
 from app.pacs.archive.pixels import NoFrames, decoded_frames, stored_frames
-from app.pacs.archive.rendering import render
+from app.pacs.archive.rendering import FORMATS, render
 from app.pacs.archive.storing import FolderStore, remove_forgotten
 from app.pacs.archive.streams import (
     FileSlice,
@@ -115,8 +115,10 @@ class ArchiveOrigin:
                 answer = await self._frames(found[0], retrieve, want)
             case Representation.BULKDATA:
                 answer = await self._bulk_data(found[0], retrieve, want)
-            case _:  # rendered, or rendered frames
-                answer = await self._rendered(_representative(found), retrieve, want)
+            case Representation.RENDERED | Representation.RENDERED_FRAMES:
+                answer = await self._rendered(found[0], retrieve, want)
+            case _:
+                raise ValueError("not asked of an archive")
         return answer
 
     async def store(self, name: InstanceName, content: InstanceContent) -> Result:
@@ -145,7 +147,8 @@ class ArchiveOrigin:
         # PS3.18 §8.7.3.5.2: who names no transfer syntax gets explicit little-endian
         syntax = want.syntax or EXPLICIT_LE
         if syntax == "*" or all(instance.transfer_syntax == syntax for instance in found):
-            return _parts([Part(_DICOM, self._whole(instance)) for instance in found], _DICOM, want)
+            parts = [Part(_DICOM, self._whole(instance)) for instance in found]
+            return _parts(parts, _DICOM, want, _validator(found[0], "as stored") if len(found) == 1 else None)
         if syntax != EXPLICIT_LE or not want.multipart:
             return _refusal(406)
         boundary = new_boundary()
@@ -200,7 +203,7 @@ class ArchiveOrigin:
             place = instance.pixels
             offsets = [place.offset + (number - 1) * place.frame_bytes for number in retrieve.frames]
             slices = [FileSlice(file, offset, place.frame_bytes) for offset in offsets]
-            return _framed(EXPLICIT_LE, slices, want)
+            return _framed(EXPLICIT_LE, slices, want, _validator(instance, "frames"))
         found = await self._workers.run(decoded_frames if decoded else stored_frames, file, retrieve.frames)
         if isinstance(found, NoFrames):
             return _refusal(found.status)
@@ -208,11 +211,11 @@ class ArchiveOrigin:
             default = want.syntax is None and want.kind == stored_type(found.transfer_syntax)
             if not default:
                 return _refusal(406)
-        return _framed(found.transfer_syntax, found.data, want)
+        return _framed(found.transfer_syntax, found.data, want, _validator(instance, "frames"))
 
     async def _rendered(self, instance: StoredInstance, retrieve: Retrieve, want: Wanted) -> OriginAnswer:
         frames = retrieve.frames or (1,)
-        if want.kind not in ("image/png", "image/jpeg") or len(frames) != 1:
+        if want.kind not in FORMATS or len(frames) != 1:
             return _refusal(406)
         frame = frames[0]
         picture = await self._workers.run(render, self._file(instance), frame, want.kind, retrieve.query)
@@ -226,7 +229,8 @@ class ArchiveOrigin:
         found = await self._workers.run(bulk_value, self._file(instance), retrieve.bulk_path)
         if isinstance(found, int):
             return _refusal(found)
-        return _parts([Part(OCTET_STREAM, data) for data in found], OCTET_STREAM, want)
+        parts = [Part(OCTET_STREAM, data) for data in found]
+        return _parts(parts, OCTET_STREAM, want, _validator(instance, "bulk data"))
 
     def _whole(self, instance: StoredInstance) -> FileSlice:
         return FileSlice(self._file(instance), 0, instance.stamp.size)
@@ -235,24 +239,26 @@ class ArchiveOrigin:
         return IndexedFile(self._folder / instance.stamp.path, instance.stamp)
 
 
-def _representative(found: list[StoredInstance]) -> StoredInstance:
-    """What stands for several instances: the middle one, in the order of their UIDs, of those that have frames."""
-    shown = [instance for instance in found if instance.frames] or found
-    return shown[len(shown) // 2]
+def _validator(instance: StoredInstance, made: str) -> str:
+    """Changes with the file, which is served only while it is the one that was indexed."""
+    stamp = instance.stamp
+    return f"{made} {stamp.mtime_ns} {stamp.size} {stamp.path}"
 
 
-def _framed(transfer_syntax: str, frames: Sequence[bytes | FileSlice], want: Wanted) -> OriginAnswer:
+def _framed(
+    transfer_syntax: str, frames: Sequence[bytes | FileSlice], want: Wanted, validator: str | None
+) -> OriginAnswer:
     kind = stored_type(transfer_syntax)
     labelled = f"{kind}; transfer-syntax={transfer_syntax}"
-    return _parts([Part(labelled, frame) for frame in frames], kind, want)
+    return _parts([Part(labelled, frame) for frame in frames], kind, want, validator)
 
 
-def _parts(parts: Sequence[Part], kind: str, want: Wanted) -> OriginAnswer:
+def _parts(parts: Sequence[Part], kind: str, want: Wanted, validator: str | None) -> OriginAnswer:
     if want.multipart:
-        return OriginAnswer(200, *multipart(parts, kind))
+        return OriginAnswer(200, *multipart(parts, kind), validator)
     if len(parts) != 1:
         return _refusal(406)
-    return OriginAnswer(200, parts[0].content_type, parts[0].length, PiecesBody([parts[0].data]))
+    return OriginAnswer(200, parts[0].content_type, parts[0].length, PiecesBody([parts[0].data]), validator)
 
 
 def _refusal(status: int) -> OriginAnswer:

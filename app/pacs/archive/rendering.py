@@ -14,7 +14,7 @@ from app.pacs.archive.reading import frame_count, open_dataset
 
 _LARGEST_SIDE = 8192
 _DEFAULT_QUALITY = 90
-_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
+FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/jp2": "JPEG2000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Picture:
 
 
 def render(indexed: IndexedFile, frame: int, media_type: str, query: tuple[tuple[str, str], ...]) -> Picture | NoFrames:
-    """Frame ``frame`` (from 1) as image/png or image/jpeg, with the ``window``, ``viewport`` and ``quality`` of the
+    """Frame ``frame`` (from 1) as one of FORMATS, with the ``window``, ``viewport`` and ``quality`` of the
     query.
     """
     options = dict(query)
@@ -40,7 +40,7 @@ def render(indexed: IndexedFile, frame: int, media_type: str, query: tuple[tuple
         image = _framed(image, options["viewport"]) if "viewport" in options else image
         output = io.BytesIO()
         quality = int(options.get("quality", _DEFAULT_QUALITY))
-        image.save(output, _FORMATS[media_type], **({"quality": quality} if media_type == "image/jpeg" else {}))
+        image.save(output, FORMATS[media_type], **({"quality": quality} if media_type == "image/jpeg" else {}))
         return Picture(output.getvalue())
     except (NotImplementedError, RuntimeError):  # no decoder here takes this syntax, or this form of it
         return NoFrames(406)
