@@ -324,4 +324,6 @@ def _image_type(first: bytes) -> str | None:
         return "image/jpeg"
     if first.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
+    if first.startswith(b"\x00\x00\x00\x0cjP  \r\n\x87\n"):
+        return "image/jp2"
     return "image/gif" if first.startswith((b"GIF87a", b"GIF89a")) else None
