@@ -8,7 +8,7 @@ from typing import Final
 
 from app.core.dicomweb import Retrieve
 from app.core.links import linked, path_of
-from app.core.multipart import PartHead
+from app.core.multipart import MultipartInvalidError, PartHead
 
 # Archives write more behind the type than the grammar allows: only these two are taken, from wherever they stand.
 _MEDIA_TYPE: Final = re.compile(rb"[ \t\"]*([A-Za-z]+/[A-Za-z0-9.+-]+)")
@@ -32,6 +32,11 @@ _KNOWN_TYPES: Final = frozenset(
         "video/mp4",
     }
 )
+
+
+_ENVELOPES: Final = ("multipart/", "message/")
+_CODINGS: Final = frozenset({b"content-encoding", b"content-transfer-encoding"})
+_AS_IT_IS: Final = frozenset({b"identity", b"binary", b"8bit", b"7bit"})
 
 
 class PartWriter:
@@ -91,10 +96,15 @@ def length_of(part: PartHead) -> int | None:
 def content_type_of(part: PartHead, otherwise: str) -> tuple[str, str]:
     """The media type and transfer syntax of a part: ``otherwise`` for a type that DICOMweb does not know, "" for none.
 
-    Raises MultipartInvalidError for two Content-Types.
+    Raises MultipartInvalidError for two Content-Types, for parts within a part, whose heads nobody here would make
+    anew, and for content that is not as it is.
     """
     value = part.value(b"content-type") or b""
     found = _MEDIA_TYPE.match(value)
     media_type = found[1].decode("ascii").lower() if found else otherwise
+    if media_type.startswith(_ENVELOPES):
+        raise MultipartInvalidError("parts within a part")
+    if any(name in _CODINGS and coding.lower() not in _AS_IT_IS for name, coding in part.headers):
+        raise MultipartInvalidError("a coded part")
     syntax = _TRANSFER_SYNTAX.search(value)
     return media_type if media_type in _KNOWN_TYPES else otherwise, syntax[1].decode("ascii") if syntax else ""

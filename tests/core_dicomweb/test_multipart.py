@@ -260,12 +260,25 @@ TYPES: Final = [
         ("application/octet-stream", "1.2.840.10008.1.2.4.90"),
     ),
     (b"image/jpeg;transfer-syntax=1.2.840.10008.1.2.4.50;charset=x", ("image/jpeg", "1.2.840.10008.1.2.4.50")),
-    (b'multipart/related; type="image/jp2"', ("x/y", "")),
     (b"text/html", ("x/y", "")),
     (b"garbage", ("x/y", "")),
     (b"application/dicom; transfer-syntax=*", ("application/dicom", "")),
     (b"application/dicom; transfer-syntax=" + b"1" * 65, ("application/dicom", "")),
 ]
+
+
+def test_a_part_that_holds_parts_or_is_coded_is_refused() -> None:
+    for header in (
+        (b"content-type", b"multipart/related; boundary=x"),
+        (b"content-type", b'"Multipart/Mixed'),
+        (b"content-type", b"message/rfc822"),
+        (b"content-encoding", b"gzip"),
+        (b"content-transfer-encoding", b"Base64"),
+    ):
+        with pytest.raises(MultipartInvalidError):
+            content_type_of(PartHead((header,)), "application/dicom")
+    plain = PartHead(((b"content-transfer-encoding", b"Binary"), (b"content-encoding", b"identity")))
+    assert content_type_of(plain, "application/dicom") == ("application/dicom", "")
 
 
 @pytest.mark.parametrize(("value", "expected"), TYPES)
