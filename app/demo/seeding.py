@@ -29,7 +29,7 @@ _PEOPLE = {
     "registrar": ("Jonas Weber", "St. Elsewhere Hospital, front desk", ""),
 }
 _LOOK_AT = 200
-_CLAIM_WAIT_S = 15.0
+_CLAIM_WAIT_S = 60.0
 
 
 async def seed(wiring: Wiring, settings: Settings, names: Sequence[str], keys: Sequence[bytes]) -> list[dict[str, str]]:

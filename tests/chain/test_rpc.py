@@ -147,7 +147,7 @@ async def test_the_deadline_is_for_the_whole_answer(server: Server) -> None:
         await response.prepare(request)
         for character in result("0x1"):
             await response.write(character.encode())
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
         return response
 
     server.answer = dribble
@@ -155,7 +155,7 @@ async def test_the_deadline_is_for_the_whole_answer(server: Server) -> None:
         began = asyncio.get_running_loop().time()
         with pytest.raises(NodeUnavailableError, match="in time"):
             await node.call("eth_chainId")
-        assert asyncio.get_running_loop().time() - began < 1
+        assert asyncio.get_running_loop().time() - began < 10
 
 
 @pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False)])

@@ -23,7 +23,7 @@ def running(app: Any, limits: WireLimits | None = None) -> Iterator[int]:
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not server.started:
             assert thread.is_alive()
             assert time.monotonic() < deadline
@@ -32,12 +32,12 @@ def running(app: Any, limits: WireLimits | None = None) -> Iterator[int]:
     finally:
         server.should_exit = True
         server.force_exit = True
-        thread.join(10)
+        thread.join(60)
         listener.close()
     assert not thread.is_alive()
 
 
-def exchange(port: int, *pieces: bytes, timeout_s: float = 5.0, pause_s: float = 0.0) -> bytes:
+def exchange(port: int, *pieces: bytes, timeout_s: float = 60.0, pause_s: float = 0.0) -> bytes:
     """Send the pieces, say no more, and read until the server closes. Fails when it does not close in time."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
         for piece in pieces:

@@ -44,7 +44,7 @@ class Served:
         return await asyncio.to_thread(self._get, path)
 
     def _get(self, path: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
             client.sendall(self.request(path))
             return read_to_end(client)
 
@@ -77,7 +77,7 @@ def is_whole(raw: bytes) -> bool:
 
 async def test_a_plain_client_reads_it(served: Served) -> None:
     def ask() -> tuple[int, bytes, list[tuple[str, str]]]:
-        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
         connection.request("GET", INSTANCE, headers={"Authorization": f"Bearer {served.token}"})
         answer = connection.getresponse()
         try:
@@ -161,7 +161,7 @@ async def test_a_reader_that_leaves_lets_the_archive_go(served: Served) -> None:
     served.origin.answer_with = lambda asked, answer: OriginAnswer(200, "image/jpeg", None, body)
 
     def leave() -> None:
-        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as client:
             client.sendall(served.request(INSTANCE + "/rendered"))
             assert client.recv(65536)
 
@@ -189,12 +189,12 @@ async def test_p18_a_slow_reader_holds_little(served: Served) -> None:
     served.origin.answer_with = endless
     await served.get(f"/dicom-web/studies/{A1}/series")
     tracemalloc.start()
-    clients = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(readers)]
+    clients = [socket.create_connection(("127.0.0.1", served.port), timeout=60) for _ in range(readers)]
     try:
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             client.sendall(served.request(INSTANCE + "/rendered"))
-        await _until(lambda: len(bodies) == readers and _stands_still(bodies), limit_s=60)
+        await _until(lambda: len(bodies) == readers and _stands_still(bodies))
         held, _ = tracemalloc.get_traced_memory()
         given = sum(body.given for body in bodies)
     finally:
@@ -226,7 +226,7 @@ def _stands_still(bodies: list[_Endless]) -> bool:
     return all(before) and before == [body.given for body in bodies]
 
 
-async def _until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+async def _until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline

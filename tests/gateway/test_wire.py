@@ -6,6 +6,7 @@ What is refused never reaches the application, and the connection is closed.
 import json
 import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from tests.gateway.running import exchange, read_to_end, running
 
 HOST = b"Host: gateway.example\r\n"
 GOOD = b"GET /a HTTP/1.1\r\n" + HOST + b"\r\n"
-LIMITS = WireLimits(head_s=0.4, body_s=0.3, linger_s=0.2)
+LIMITS = WireLimits(head_s=20, body_s=20, linger_s=0.2)
+IMPATIENT = WireLimits(head_s=0.4, body_s=0.3, linger_s=0.2)
 
 
 @dataclass
@@ -47,6 +49,14 @@ class Echo:
 def served() -> Iterator[tuple[int, Echo]]:
     echo = Echo()
     with running(echo, LIMITS) as port:
+        yield port, echo
+
+
+@pytest.fixture
+def impatient() -> Iterator[tuple[int, Echo]]:
+    """The same with short deadlines: a busy machine may miss them too."""
+    echo = Echo()
+    with running(echo, IMPATIENT) as port:
         yield port, echo
 
 
@@ -247,53 +257,56 @@ def test_too_much_ahead_is_cut(port: int, seen: list[Any]) -> None:
     assert raw.count(b"HTTP/1.1 200") < 3000
 
 
-def test_slow_head_is_cut(port: int, seen: list[Any]) -> None:
-    started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+def test_slow_head_is_cut(impatient: tuple[int, Echo]) -> None:
+    port, echo = impatient
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"GET /a HTTP/1.1\r\n")
         try:
-            for _ in range(40):
+            for _ in range(200):
                 client.sendall(b"X-A: b\r\n")
                 time.sleep(0.05)
         except OSError:
             pass
         else:
-            raw = read_to_end(client)
-            assert raw in {b"", b"<reset>"}
-    assert time.monotonic() - started < 1.5
-    assert seen == []
+            raise AssertionError("a head may take ten seconds")
+    assert echo.seen == []
 
 
-def test_silent_connection_is_cut(port: int) -> None:
+def test_silent_connection_is_cut(impatient: tuple[int, Echo]) -> None:
+    port, _ = impatient
     started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         assert read_to_end(client) in {b"", b"<reset>"}
-    assert 0.3 < time.monotonic() - started < 1.5
+    assert 0.3 < time.monotonic() - started < 8
 
 
-def test_slow_body_is_cut(port: int, seen: list[Any]) -> None:
+def test_slow_body_is_cut(impatient: tuple[int, Echo]) -> None:
+    port, echo = impatient
     started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\nx")
         assert read_to_end(client) in {b"", b"<reset>"}
-    assert time.monotonic() - started < 1.5
-    assert seen == []
+    assert time.monotonic() - started < 8
+    assert echo.seen == []
 
 
 def test_stalled_reader_is_cut() -> None:
+    given_up = threading.Event()
+
     async def endless(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         block = b"x" * 65536
         for _ in range(1000):
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send({"type": "http.response.body"})
+        given_up.set()
 
     with (
         running(endless, WireLimits(stall_s=0.3)) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=5) as client,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as client,
     ):
         client.sendall(GOOD)
-        time.sleep(1.0)
+        assert given_up.wait(60)  # nothing was read: what is sent goes nowhere any more
         raw = read_to_end(client)
     assert len(raw) < 1000 * 65536
     assert not raw.endswith(b"0\r\n\r\n")

@@ -122,7 +122,7 @@ class Site:
         )
         return len(self.database.read(lambda transaction: transaction.exec(query).all()))
 
-    async def until_settled(self, *settled: CallState, mine: bool = False, seconds: float = 20) -> None:
+    async def until_settled(self, *settled: CallState, mine: bool = False, seconds: float = 120) -> None:
         """Until every record is in a block; ``mine`` makes blocks meanwhile."""
         async with asyncio.timeout(seconds):
             while await asyncio.to_thread(self.unsettled, *settled):

@@ -97,7 +97,7 @@ async def test_p16_reorganised_batches_land_again_as_they_were(site: Site, depth
         before = await site.logged()
         await site.chain.reorg(depth)
         assert await site.logged() == before[: -4 - 7 * (depth - 1)]
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while await site.logged() != before:  # noqa: ASYNC110 - the chain tells nobody here
                 await asyncio.sleep(0.05)
         await site.look(10)
@@ -128,7 +128,7 @@ async def test_p16_a_development_chain_that_resumes_from_an_old_state_gets_its_f
     assert await site.chain.rpc("evm_revert", old) is True
     assert len(await site.logged()) == 10
     async with site.submitting():
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while await site.logged() != before:  # noqa: ASYNC110 - the chain tells nobody here
                 await asyncio.sleep(0.05)
         await site.until_settled(CallState.FINAL, mine=True)
@@ -157,7 +157,7 @@ async def test_p16_a_nonce_used_by_something_else_costs_no_record(site: Site) ->
     await site.chain.submit(signer("recorder"), elsewhere)
     await site.chain.mine()
     async with site.submitting():
-        await site.until_settled(CallState.FINAL, mine=True, seconds=30)
+        await site.until_settled(CallState.FINAL, mine=True)
     await site.check()
 
 
@@ -177,12 +177,12 @@ async def pending(site: Site) -> int:
 
 
 async def until_pending(site: Site, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while await pending(site) < count:  # noqa: ASYNC110 - the pool has no event
             await asyncio.sleep(0.03)
 
 
 async def until_trouble(submitter: Submitter, *one_of: Trouble) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not set(one_of) & set(submitter.state().trouble):  # noqa: ASYNC110 - a state, not an event
             await asyncio.sleep(0.03)

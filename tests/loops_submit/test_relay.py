@@ -17,7 +17,7 @@ def enrolment(site: Site, patient: PatientKey, account: Address) -> NewCall:
 
 async def until(site: Site, reference: bytes, *states: CallState, mine: bool = False) -> OutboxCall:
     outbox = Outbox(site.database)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         while True:
             found = await outbox.find("enrol", reference)
             if found is not None and found.state in states:
@@ -71,7 +71,7 @@ async def test_a_relayed_call_survives_a_reorganisation(site: Site, rng: random.
         await Outbox(site.database).enqueue(enrolment(site, patient, signer("registrar").address))
         first = await until(site, patient, CallState.MINED)
         await site.chain.reorg(1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while (second := await until(site, patient, CallState.MINED)).mined == first.mined:  # noqa: ASYNC110
                 await asyncio.sleep(0.03)
         assert second.mined_tx == first.mined_tx

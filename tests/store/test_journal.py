@@ -111,7 +111,7 @@ async def test_an_outcome_alone_is_written_soon(database: Database, rng: random.
     async with running(database) as journal:
         await asyncio.sleep(0.05)
         journal.outcome(random_entry(rng).record.record_id, Outcome(200, 1, complete=True))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not database.read(lambda transaction: transaction.exec(select(AccessOutcomeRow)).all()):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

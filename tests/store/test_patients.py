@@ -67,7 +67,7 @@ async def test_what_another_gateway_enrolled_or_erased_is_known_after_a_miss_or_
     here, there = made(), made()
     await enrol(here, ANNE)
     assert there.by_subject(ANNE.subject) is None  # this one has the database asked
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while there.by_subject(ANNE.subject) is None:  # noqa: ASYNC110 - read in the background
             await asyncio.sleep(0.02)
     assert await here.erase(ANNE.key)

@@ -257,7 +257,7 @@ def _use(stage: Stage) -> None:
     stage.canaries.unsaid["claim signature"] = bytes.fromhex(signature[2:])[:64]
     claim = {"code": enrolled["code"], "typed_data": issued["typed_data"], "signature": signature}
     assert stage.post("/api/enrolments/claim", claim, patient.token).status_code == 202
-    patient.until("/api/patients", lambda answer: bool(answer["patients"]), 30)
+    patient.until("/api/patients", lambda answer: bool(answer["patients"]), 120)
     assert stage.post("/api/enrolments/claim", claim, patient.token).status_code == 409
     reason = "CANARYREASON: her knee hurts"
     stage.canaries.nowhere["reason"] = reason.encode()
@@ -311,7 +311,7 @@ def _consent(stage: Stage, patient: Client, wallet: LocalAccount) -> str:
     answer = stage.post("/api/consents", body, patient.token)
     assert answer.status_code == 202
     consent = str(answer.json()["consent_id"])
-    patient.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 30)
+    patient.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 120)
     return consent
 
 
@@ -355,7 +355,7 @@ def _misuse(stage: Stage) -> None:
         f"{name} {_STUDY}\r\n\r\n",
         f"GET /{name} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {good}\r\nAuthorization: Bearer {name}\r\n\r\n",
     ):
-        with closing(socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=5)) as connection:
+        with closing(socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=60)) as connection:
             connection.sendall(head.encode())
             connection.shutdown(socket.SHUT_WR)
             answer = b""
@@ -413,7 +413,7 @@ def test_p17_nothing_on_the_chain(stage: Stage) -> None:
     """Every transaction, every log, and the whole state as the node keeps it."""
     url = stage.gateway.rpc_url
     auditor = stage.gateway.signed_in("auditor")
-    auditor.until("/api/accesses", lambda page: all(one["seq"] is not None for one in page["accesses"]), 60)
+    auditor.until("/api/accesses", lambda page: all(one["seq"] is not None for one in page["accesses"]), 120)
     height = int(call_node(url, "eth_blockNumber"), 16)
     blocks = [call_node(url, "eth_getBlockByNumber", hex(number), True) for number in range(height + 1)]
     logs = call_node(url, "eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})

@@ -62,7 +62,7 @@ def test_the_stack_resumes_after_kill_9(tmp_path: Path) -> None:
         stack.start()
         assert _studies(stack, doctor) == [], "a revocation that was handed in is never forgotten"
         auditor = stack.signed_in("auditor")
-        page = auditor.until("/api/accesses", lambda one: all(a["status"] == "final" for a in one["accesses"]), 60)
+        page = auditor.until("/api/accesses", lambda one: all(a["status"] == "final" for a in one["accesses"]), 120)
         assert len(page["accesses"]) >= 2
         report = verify_chain(stack.rpc_url, tmp_path / "deployment.json", None)
         assert report.good, report.lines()

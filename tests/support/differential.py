@@ -177,7 +177,7 @@ class RunningGateway:
         """Ends the process and returns once it is gone."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.alive:
             assert time.monotonic() < deadline, "the gateway does not end"
             time.sleep(0.01)
@@ -224,7 +224,7 @@ class RunningGateway:
         document = person.client.post("/api/consents/typed-data", asked)["typed_data"]
         body = {"typed_data": document, "signature": sign_typed(person.account, document)}
         consent = str(person.client.post("/api/consents", body)["consent_id"])
-        person.client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 30)
+        person.client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 120)
         return consent
 
 

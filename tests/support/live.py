@@ -96,7 +96,7 @@ class Live:
         document = client.post("/api/consents/typed-data", asked)["typed_data"]
         body = {"typed_data": document, "signature": sign_typed(account, document)}
         consent = str(client.post("/api/consents", body)["consent_id"])
-        client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 30)
+        client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 120)
         return consent
 
     def revoked(self, patient: str, consent: str) -> None:
