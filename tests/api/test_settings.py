@@ -90,6 +90,25 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ({"CONSENTRY_PUBLIC_URL": "http://images.example.org"}, "CONSENTRY_PUBLIC_URL"),
         ({"CONSENTRY_PUBLIC_URL": "https://images.example.org/path"}, "CONSENTRY_PUBLIC_URL"),
         ({"CONSENTRY_CORS_ORIGINS": "*", "CONSENTRY_CORS_CREDENTIALS": "true"}, "CONSENTRY_CORS_ORIGINS"),
+        *(
+            ({"CONSENTRY_CORS_ORIGINS": f"https://viewer.example.org, {origin}"}, "CONSENTRY_CORS_ORIGINS")
+            for origin in [
+                *(
+                    "null",
+                    "viewer.example.org",
+                    "https://viewer.example.org/",
+                    "https://VIEWER.example.org",
+                    "https://",
+                ),
+                *(
+                    "https://*.example.org",
+                    "https://viewer.example.org:443",
+                    "http://viewer.example.org:80",
+                    "file://x",
+                ),
+                *("https://user@viewer.example.org", "https://viewer.example.org:0", "https://viewer.example.org:http"),
+            ]
+        ),
         ({"CONSENTRY_TRUSTED_PROXIES": "everybody"}, "CONSENTRY_TRUSTED_PROXIES"),
         ({"CONSENTRY_FINALITY": "soon"}, "CONSENTRY_FINALITY"),
         ({"CONSENTRY_LOG_LEVEL": "chatty"}, "CONSENTRY_LOG_LEVEL"),
@@ -109,6 +128,11 @@ def test_what_is_wrong_refuses_to_start_and_names_the_key(changes: dict[str, str
     assert key in text
     for value in changes.values():
         assert len(value) < 4 or value not in text
+
+
+def test_origins_as_browsers_write_them_are_fine() -> None:
+    origins = ("https://viewer.example.org", "http://localhost:3000", "http://[::1]:8080", "https://10.0.0.7:8443", "*")
+    assert load(_REAL | {"CONSENTRY_CORS_ORIGINS": ", ".join(origins)}, None).cors_origins == origins
 
 
 def test_what_is_fine_for_a_pacs() -> None:

@@ -398,6 +398,58 @@ def test_frames_and_pictures_are_those_of_the_image(stage: Stage, rng: Random) -
     assert pictures > 3
 
 
+# --- WADO-URI --------------------------------------------------------------------------------------------------------
+
+
+def _by_query(file: Held, more: str = "") -> str:
+    return f"/wado?requestType=WADO&studyUID={file.study}&seriesUID={file.series}&objectUID={file.instance}{more}"
+
+
+def test_wado_uri_is_another_door_to_the_same_room(stage: Stage, rng: Random) -> None:
+    """The same bytes by query as by path, and whatever the bare PACS gives by query, the gateway gives too."""
+    shown = 0
+    for file in _one_of_each(stage.permitted, rng):
+        instance = _paths(file)[2]
+        for more, target, accept in (
+            ("", f"{instance}/rendered", PICTURE),
+            ("&contentType=image/png", f"{instance}/rendered", "image/png"),
+            ("&contentType=application/dicom&transferSyntax=*", instance, "application/dicom; transfer-syntax=*"),
+        ):
+            by_query = stage.gateway.ask(_by_query(file, more), stage.token, "*/*")
+            by_path = stage.ask(target, accept)
+            assert (by_query.status, by_query.body) == (by_path.status, by_path.body), more
+            if by_query.status == 200:
+                assert by_query.header("content-type") == by_path.header("content-type")
+                assert len(by_query.record_ids) == 1
+            if stage.orthanc is not None:
+                status, _body = stage.orthanc.request("GET", _by_query(file, more))
+                assert status != 200 or by_query.status == 200, (status, by_query.status, more)
+        as_stored = stage.gateway.ask(
+            _by_query(file, "&contentType=application/dicom&transferSyntax=*"), stage.token, "*/*"
+        )
+        assert as_stored.body == _stored(stage, file)
+        small = stage.gateway.ask(_by_query(file, "&rows=20&columns=16&contentType=image/png"), stage.token, "*/*")
+        if small.status == 200:
+            shown += 1
+            width, height = Image.open(io.BytesIO(small.body)).size
+            assert width == 16 or height == 20
+            assert (width <= 16, height <= 20) == (True, True)
+    assert shown
+
+
+def test_wado_uri_shows_nothing_that_wado_rs_hides(stage: Stage, rng: Random) -> None:
+    nothing = stage.gateway.ask(f"{ABSENT}/metadata", stage.token, JSON)
+    assert nothing.status == 404
+    for file in rng.sample(stage.forbidden, min(8, len(stage.forbidden))):
+        for more in ("", "&contentType=application/dicom", "&rows=9"):
+            reply = stage.gateway.ask(_by_query(file, more), stage.token, "*/*")
+            assert (reply.status, reply.body) == (404, nothing.body)
+    # Orthanc needs no more than the object's UID: a name that opens any door
+    file = stage.permitted[0]
+    reply = stage.gateway.ask(f"/wado?requestType=WADO&objectUID={file.instance}", stage.token, "*/*")
+    assert (reply.status, reply.json()["type"]) == (400, "urn:consentry:problem:invalid-parameter")
+
+
 # --- What is not permitted does not exist ----------------------------------------------------------------------------
 
 
