@@ -36,8 +36,11 @@ _ISSUER: Final = "00100021"
 _PADDING: Final = " \0"  # PS3.5 §6.2: spaces around a value are not significant, and some writers pad with NUL
 _TAG: Final = re.compile(r"[0-9A-F]{8}").fullmatch
 _BULK_NAMES: Final = frozenset({"BulkDataURI", "InlineBinary"})
-# RetrieveURL, and RetrieveURI (0040,E010), which names one instance in the same way
-_LINK_TAGS: Final = frozenset({RETRIEVE_URL, "0040E010"})
+# RetrieveURL, and the others that say where an archive keeps things: RetrieveURI, PixelDataProviderURL, StorageURL, and
+# those of an inventory
+_LINK_TAGS: Final = frozenset(
+    {RETRIEVE_URL, "0040E010", "00287FE0", "00404073", "00080407", "00080408", "00080409", "0008040B"}
+)
 _UIDS: Final = {Level.STUDY: STUDY_UID, Level.SERIES: SERIES_UID, Level.INSTANCE: INSTANCE_UID}
 
 
