@@ -1,24 +1,22 @@
 """The bulk data of an instance, as its metadata names it."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from app.core.attributes import INSTANCE_UID, SERIES_UID
-from app.core.dicomjson import MAX_DEPTH, DatasetInvalidError, DicomJson
+from app.core.dicomjson import DatasetInvalidError, DicomJson, rewrite_links
 from app.core.dicomweb import Representation, Retrieve
 from app.core.links import linked, path_of
 
 
 def bulk_data_of(dataset: DicomJson, asked: Retrieve) -> list[Retrieve]:
-    """Every value that the data set has a BulkDataURI for, at any depth, in the order of the data set, each once.
+    """Every value that the metadata have a BulkDataURI for, at any depth, in the order of the data set, each once.
 
-    ``asked`` is the retrieval of metadata that the data set came with. A link that names nothing of ours is passed
-    over, as it is dropped from the metadata. Raises DatasetInvalidError for one that leads to another instance.
+    ``dataset`` is the archive's, ``asked`` the retrieval of metadata that it came with. Raises DatasetInvalidError for
+    a link that leads to another instance, and as rewrite_links does.
     """
     found: dict[Retrieve, None] = {}
-    base = path_of(asked)
-    for uri in _links(dataset, 0):
-        target = linked(uri, base)
+    for path in _links(rewrite_links(dataset, "", path_of(asked))):
+        target = linked(path)
         if target is None or target.representation is not Representation.BULKDATA:
             continue
         if (target.study, target.series, target.instance) != (
@@ -31,21 +29,16 @@ def bulk_data_of(dataset: DicomJson, asked: Retrieve) -> list[Retrieve]:
     return list(found)
 
 
-def _links(dataset: DicomJson, depth: int) -> Iterator[str]:
-    if depth > MAX_DEPTH:
-        raise DatasetInvalidError("sequences nested too deep")
+def _links(dataset: DicomJson) -> Iterator[str]:
+    """Of a data set that rewrite_links found to be in order."""
     for element in dataset.values():
-        if not isinstance(element, dict):
-            raise DatasetInvalidError("not an element")
-        uri, values = element.get("BulkDataURI"), element.get("Value")
-        if isinstance(uri, str):
-            yield uri
-        elif element.get("vr") == "SQ" and isinstance(values, list):
-            for item in values:
-                if isinstance(item, dict):
-                    yield from _links(item, depth + 1)
+        if "BulkDataURI" in element:
+            yield element["BulkDataURI"]
+        elif element["vr"] == "SQ":
+            for item in element.get("Value", ()):
+                yield from _links(item)
 
 
-def _uid(dataset: DicomJson, tag: str) -> Any:  # noqa: ANN401 - compared with a UID, whatever it is
-    values = dataset.get(tag, {}).get("Value") or [None]
-    return values[0]
+def _uid(dataset: DicomJson, tag: str) -> object:
+    """Whatever stands there, to be compared with a UID."""
+    return (dataset.get(tag, {}).get("Value") or [None])[0]

@@ -17,6 +17,7 @@ HERE: Final = "http://pacs.internal/rs/studies/1.2/series/1.3/instances/1.4"
 
 def _dataset(**elements: Any) -> dict[str, Any]:
     return {
+        "0020000D": {"vr": "UI", "Value": ["1.2"]},
         "0020000E": {"vr": "UI", "Value": ["1.3"]},
         "00080018": {"vr": "UI", "Value": ["1.4"]},
         **{tag.lstrip("x"): element for tag, element in elements.items()},
@@ -46,8 +47,14 @@ def test_bulk_data_is_found_at_every_depth_in_order_and_once() -> None:
 
 
 @pytest.mark.parametrize("uri", [None, 7, "", "http://pacs/files/9", f"{HERE}/frames/1", f"{HERE}/bulk/x", HERE])
-def test_a_link_to_anything_else_is_passed_over(uri: object) -> None:
-    assert _paths(_dataset(x7FE00010=_bulk(uri))) == []
+def test_a_link_of_another_form_is_found_by_its_place(uri: object) -> None:
+    nested = {"vr": "SQ", "Value": [{}, {"00420011": _bulk(uri)}]}
+    assert _paths(_dataset(x00400275=nested, x7FE00010=_bulk(uri))) == [("00400275", "2", "00420011"), ("7fe00010",)]
+
+
+def test_a_link_is_passed_over_in_a_data_set_that_does_not_say_which_it_is() -> None:
+    for uri in ("http://pacs/files/9", HERE):
+        assert bulk_data_of({"7FE00010": _bulk(uri)}, ASKED) == []
 
 
 def test_a_relative_link_starts_from_the_metadata() -> None:

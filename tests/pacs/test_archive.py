@@ -382,12 +382,46 @@ async def test_a_viewport_cuts_and_scales(archive, folder):
         assert (status, Image.open(io.BytesIO(body)).size) == (200, size)
 
 
-async def test_a_study_of_several_is_shown_by_one_of_them(archive, folder):
-    files = write_odd_files(folder)
+@pytest.mark.parametrize(
+    ("media_type", "kind"),
+    [("image/png", "PNG"), ("image/jpeg", "JPEG"), ("image/gif", "GIF"), ("image/jp2", "JPEG2000")],
+)
+async def test_a_picture_in_each_format(archive, folder, media_type, kind):
+    for name in ("CT_small.dcm", "SC_rgb.dcm"):
+        chain = await _first(archive, folder, _sample(name))
+        status, content_type, body = await fetched(archive, retrieval(Representation.RENDERED, *chain), media_type)
+        assert (status, content_type, Image.open(io.BytesIO(body)).format) == (200, media_type, kind)
+
+
+async def test_a_thumbnail_and_what_is_put_together_are_not_asked_of_an_archive(archive, folder):
+    chain = await _first(archive, folder, _sample())
+    for representation in (Representation.THUMBNAIL, Representation.PIXELDATA, Representation.ALL_BULKDATA):
+        with pytest.raises(ValueError, match="not asked"):
+            await archive.retrieve(retrieval(representation, *chain), "image/png")
+
+
+async def test_the_validator_changes_with_the_file_and_with_what_is_made_of_it(archive, folder):
+    chain = await _first(archive, folder, _sample())
+
+    async def validators() -> list[str | None]:
+        found = []
+        for representation, accept, more in (
+            (Representation.DICOM, AS_STORED, {}),
+            (Representation.FRAMES, FRAMES_AS_STORED, {"frames": (1,)}),
+            (Representation.BULKDATA, BULK, {"bulk_path": ("7fe00010",)}),
+        ):
+            answer = await archive.retrieve(retrieval(representation, *chain, **more), accept)
+            await answer.body.aclose()
+            found.append(answer.validator)
+        return found
+
+    before = await validators()
+    assert before == await validators()
+    assert len({*before, None}) == 4
+    file = folder / "only.dcm"
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1_000_000_000))
     await archive.reindex()
-    study = next(file.study for file in files if file.case == "mixed-issuers-1")
-    status, content_type, body = await fetched(archive, retrieval(Representation.RENDERED, study), "image/png")
-    assert (status, content_type, body[:4]) == (200, "image/png", b"\x89PNG")
+    assert not set(before) & set(await validators())
 
 
 async def test_a_worker_that_dies_takes_nothing_with_it():
