@@ -100,6 +100,11 @@ def in_force(packed: bytes, study: StudyKey, purpose_bit: int, now: UnixTime) ->
     return found
 
 
+def names_studies(packed: bytes) -> bool:
+    """Whether any of these consents is to named studies, so that what they say differs from study to study."""
+    return any(end - start > _HEAD.size for start, end in _spans(packed))
+
+
 def _names(packed: bytes, offset: int, count: int, study: StudyKey) -> bool:
     end = offset + count * _STUDY_BYTES
     return any(packed[at : at + _STUDY_BYTES] == study for at in range(offset, end, _STUDY_BYTES))

@@ -8,7 +8,9 @@ import math
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from app.core.basis import NO_STUDY, person
 from app.core.dicomweb import Retrieve, Search
+from app.core.grants import names_studies
 from app.core.identifiers import BasisId, BlockRef, ConsentId, PatientKey, StudyKey, StudyUid, Subject, UnixTime
 from app.core.mirror import Standing
 from app.core.policy import AccessRequest, Permit, decide_standing, decide_storing, holds_role
@@ -119,6 +121,20 @@ class Admission:
         if not isinstance(verdict, Permit):
             return None
         return Admitted(session, patient, study, request, verdict.basis, moment.standing, revoked_here, moment.at_s)
+
+    def may_search(self, session: Session, subject: Subject, study: StudyUid, moment: Moment) -> bool:
+        """Whether ``decide`` would let a search through: quicker, for rows that are only counted."""
+        patient = self._wiring.patients.by_subject(subject)
+        if patient is None:
+            return False
+        standing, grantee = moment.standing, person(session.actor)
+        states = (standing.head,) if standing.final is standing.head else (standing.head, standing.final)
+        known = (state.patient(patient.key) for state in states)
+        of_all = not any(names_studies(one.live.get(grantee, b"")) for one in known if one is not None)
+        key = NO_STUDY if of_all else self._study_key(patient, study)
+        request = AccessRequest(session.actor, patient.key, key, Action.SEARCH, session.purpose)
+        verdict = decide_standing(standing, request, UnixTime(int(moment.at_s)), self._wiring.revoked_here())
+        return isinstance(verdict, Permit)
 
     async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
         """Admit to the study that the target's path names, and see that series and instance belong to it.

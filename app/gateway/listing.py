@@ -26,6 +26,8 @@ from app.store.sessions import Session
 
 # Rows that are decided on before anything else of the process gets its turn.
 _AT_A_TIME = 200
+# Rows that could be listed in the time that it takes to look into a study.
+_PROOF_ROWS = 5
 _LEAST_SHARE = 1e-6
 _SHARE_TTL_S = 3_600.0
 
@@ -43,7 +45,7 @@ class Page:
     """The rows from ``offset`` on, ``limit`` at the most.
 
     ``counted``: all that follows is gone through too. ``most_rows``: of the archive, to be gone through. ``passed``
-    counts the visible rows so far, ``cost`` those of the archive.
+    counts the visible rows so far, ``cost`` those of the archive, ``proofs`` those whose study had to be looked into.
     """
 
     offset: int
@@ -52,6 +54,7 @@ class Page:
     most_rows: int
     passed: int = 0
     cost: int = 0
+    proofs: int = 0
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -73,6 +76,11 @@ class Page:
     def missing(self) -> int:
         """Rows to see before it is."""
         return max(1, self.offset + self.limit + 1 - self.passed)
+
+    @property
+    def effort(self) -> int:
+        """What was gone through, in rows: whose a study is has to be asked of some archives (see Resolution)."""
+        return self.cost + _PROOF_ROWS * self.proofs
 
     def add(self, row: Row) -> None:
         """The next visible row."""
@@ -196,15 +204,23 @@ class Listing:
             for at in range(0, len(stretch.listed), _AT_A_TIME):
                 if page.is_enough:
                     return True
-                for one, admitted in await self._visible(session, stretch.listed[at : at + _AT_A_TIME], moment):
-                    page.add(Row(one.read, admitted))
+                some = stretch.listed[at : at + _AT_A_TIME]
+                if page.passed + len(some) <= page.offset and all(one.sole for one in some):
+                    may = self._admission.may_search
+                    page.passed += sum(may(session, one.subject, one.study, moment) for one in some)
+                else:
+                    page.proofs += sum(not one.sole for one in some)
+                    for one, admitted in await self._visible(session, some, moment):
+                        page.add(Row(one.read, admitted))
+                if page.effort >= page.most_rows and at + _AT_A_TIME < len(stretch.listed):
+                    return page.is_enough
                 await asyncio.sleep(0)
             after = stretch.after
             if after is None or page.is_enough:
                 return True
             if trail is not None:
                 trail.mark(page.passed, after)
-            if page.cost >= page.most_rows:
+            if page.effort >= page.most_rows:
                 return False
 
     async def _visible(

@@ -46,6 +46,11 @@ class Window:
         first, last = self._texts()
         return (not first or plain >= first) and (not last or plain <= last)
 
+    def reaches(self, plain: str) -> bool:
+        """Whether a date lies within, or is older: whether a listing that goes on from here has it yet to come."""
+        last = self._texts()[1]
+        return not last or plain <= last
+
     def asked(self, search: Search) -> Search | None:
         """The search within this span of dates; None where its own leave nothing of it.
 

@@ -76,28 +76,37 @@ class RemoteListing:
         following: Window | None = window
         while following is not None:
             window = following
-            rows = await self._within(asked, window)
+            rows, is_whole = await self._within(asked, window)
             cost += len(rows)
-            if len(rows) > self.pace.most_rows and (smaller := window.narrower(len(rows), self.pace)) is not None:
-                following = smaller
+            dates = [plain_date(row) for row in rows]
+            if any(date and not window.holds(date) for date in dates):
+                # The archive takes no notice of ranges of dates: it is asked once for everything.
+                rows = rows if is_whole else await self.ask(asked)
+                rest = [row for row in rows if (date := plain_date(row)) == "" or window.reaches(date)]
+                return Stretch(_listed(search, rest), None, cost + len(rows))
+            if not is_whole and all(dates):
+                following = window.narrower(len(rows), self.pace)
                 continue
-            following = window.older(len(rows), self.pace)
-            dated = [row for row in rows if (plain := plain_date(row)) and window.holds(plain)]
+            if not is_whole:  # studies without a date come with every range: cutting it smaller would not help
+                rows = await self.ask(window.asked(asked) or asked)
+            dated = [row for row in rows if (date := plain_date(row)) and window.holds(date)]
+            following = window.older(len(dated), self.pace)
             if listed := _listed(search, dated):
                 return Stretch(listed, _UNDATED if following is None else _place_of(following), cost)
         return Stretch((), _UNDATED, cost)
 
-    async def _within(self, asked: Search, window: Window) -> list[DicomJson]:
-        """What the archive has of a window; of one that can be cut smaller no more than shows that it should be."""
+    async def _within(self, asked: Search, window: Window) -> tuple[list[DicomJson], bool]:
+        """What the archive has of a window; of one that can be cut smaller no more than shows that it should be.
+
+        And whether that is all of it.
+        """
         within = window.asked(asked)
         if within is None:
-            return []
-        return await self.ask(
-            replace(
-                within,
-                limit=self.pace.most_rows + 1 if window.narrower(self.pace.most_rows, self.pace) is not None else None,
-            )
-        )
+            return [], True
+        if window.narrower(self.pace.most_rows, self.pace) is None:
+            return await self.ask(within), True
+        rows = await self.ask(replace(within, limit=self.pace.most_rows + 1))
+        return rows, len(rows) <= self.pace.most_rows
 
 
 def _unpaged(search: Search) -> Search:

@@ -1,4 +1,6 @@
-"""An archive in memory that ignores every filter, as real ones do with what they do not know, and notes questions."""
+"""An archive in memory that notes questions. It ignores every filter, as real ones do with what they do not know; with
+``knows_dates`` every one but StudyDate.
+"""
 
 import asyncio
 import json
@@ -14,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.core.matching import matches
 from app.core.storing import InstanceName, Refused, Result
 from app.core.storing import Stored as Accepted
 from app.pacs.date_windows import Pace
@@ -158,6 +161,7 @@ class MemoryOrigin:
     store_with: Callable[[InstanceName], Result | None] | None = None
     listing: ListingTraits = REMOTE_LISTING
     pace: Pace = field(default_factory=Pace)
+    knows_dates: bool = False
 
     async def in_order(
         self, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
@@ -175,6 +179,9 @@ class MemoryOrigin:
                 continue
             key = (one.subject, one.study, one.series, one.instance)[: 1 + search.level]
             rows.setdefault(key, one.row(search.level))
+        if self.knows_dates:
+            dates = [key for key in search.matching if key.path == ("00080020",)]
+            rows = {key: row for key, row in rows.items() if matches(dates, row)}
         if search.level is Level.STUDY:
             for (subject, study), row in rows.items():
                 files = [one for one in self.stored if (one.subject, one.study) == (subject, study)]

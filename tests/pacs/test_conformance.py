@@ -12,6 +12,8 @@ from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
 from app.core.dicomweb_grammar import parse
 from app.core.identifiers import SeriesUid, StudyUid
 from app.core.matching import matches
+from app.core.search_order import rank
+from app.pacs.origin import Listed, OriginTooBroadError
 from tests.pacs.asking import (
     AS_STORED,
     BULK,
@@ -284,3 +286,84 @@ async def test_bulk_data_that_is_not_there_is_not_found(served):
     for path in (("00990010",), ("00081140", "9", "00990010")):
         bulk = retrieval(Representation.BULKDATA, file.study, file.series, file.instance, bulk_path=path)
         assert (await fetched(served.origin, bulk, BULK))[0] == 404
+
+
+async def _listing(served: Served, search: Search, patient_ids: list[str] | None = None) -> list[Listed]:
+    """All of a listing, piece by piece."""
+    found: list[Listed] = []
+    after: bytes | None = None
+    while True:
+        stretch = await served.origin.in_order(search, after, patient_ids, 1)
+        found.extend(stretch.listed)
+        after = stretch.after
+        if after is None:
+            return found
+
+
+def _unmixed(served: Served) -> dict[str, set[str]]:
+    """PatientIDs by study, of the studies of one patient."""
+    subjects = {study: {file.subject for file in files} for study, files in _by_study(served).items()}
+    return {study: {subject.patient_id for subject in found} for study, found in subjects.items() if len(found) == 1}
+
+
+@pytest.mark.parametrize("level", list(Level))
+async def test_a_listing_is_in_the_order_of_searches_and_holds_every_row_once(served, level):
+    if level not in served.origin.listing.whole:
+        with pytest.raises(OriginTooBroadError):
+            await _listing(served, Search(level))
+        return
+    listed = await _listing(served, Search(level))
+    places = [(one.rank, one.subject) for one in listed]
+    assert [place for place, _ in places] == sorted(place for place, _ in places)
+    assert len(set(places)) == len(places)
+    assert all(rank(level, one.read()) == one.rank and identity(one.read()) == one.subject for one in listed)
+    unmixed = _unmixed(served)
+    expected = {
+        rank(level, row) for row in await served.origin.search(Search(level)) if _uid(row, "0020000D") in unmixed
+    }
+    assert {one.rank for one in listed if one.study in unmixed} == expected
+    assert all(one.study in unmixed for one in listed if one.sole)
+
+
+@pytest.mark.parametrize("level", list(Level))
+async def test_a_listing_of_some_patients_is_theirs(served, level):
+    unmixed = _unmixed(served)
+    wanted = sorted({next(iter(found)) for found in unmixed.values()} - {""})[::3]
+    listed = await _listing(served, Search(level), wanted)
+    assert [one.rank for one in listed] == sorted(one.rank for one in listed)
+    theirs = {study for study, found in unmixed.items() if found <= set(wanted)}
+    assert {one.study for one in listed if one.subject.patient_id in wanted and one.study in unmixed} == theirs
+
+
+_LISTED_BY = [
+    ("00100010", "*a*"),
+    ("00100010", "[x"),
+    ("00100010", "a?*=*"),
+    ("00080020", "20040101-20240801"),
+    ("00080020", "20040826"),
+    ("00080061", "CT,MR"),
+    ("00080061", "C?"),
+    ("00080050", "1*"),
+    ("00080050", "1"),
+    ("00100020", "?*"),
+    ("00200010", "1"),
+]
+
+
+async def test_a_listing_holds_just_what_matches(served):
+    unmixed = _unmixed(served)
+    everything = await served.origin.search(Search(Level.STUDY, include=tuple({(tag,) for tag, _ in _LISTED_BY})))
+    for tag, value in _LISTED_BY:
+        keys = (Matching((tag,), value),)
+        expected = {uid for row in everything if matches(keys, row) and (uid := _uid(row, "0020000D")) in unmixed}
+        listed = await _listing(served, Search(Level.STUDY, matching=keys))
+        assert {one.study for one in listed if one.study in unmixed} == expected, (tag, value)
+
+
+async def test_a_listing_finds_what_has_no_value(served):
+    keys = (Matching(("00080020",), '""', empty=True),)
+    everything = await served.origin.search(Search(Level.STUDY))
+    expected = {_uid(row, "0020000D") for row in everything if not row.get("00080020", {}).get("Value")}
+    listed = await _listing(served, Search(Level.STUDY, matching=keys))
+    unmixed = _unmixed(served)
+    assert {one.study for one in listed if one.study in unmixed} == {one for one in expected if one in unmixed}

@@ -1,0 +1,162 @@
+"""The data path over a given archive for the search benchmark, with callers who may see so much of it."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.core.basis import person, role_id
+from app.core.consent import GENESIS
+from app.core.events import ConsentGranted, Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.fold import fold_all
+from app.core.identifiers import Address, BlockHash, BlockRef, ConsentId, PatientKey, Signer, Subject, UnixTime
+from app.core.mirror import Standing
+from app.core.pseudonym import study_key
+from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.gateway.dicomweb import Dicomweb
+from app.gateway.ports import Wiring
+from app.pacs.origin import Origin
+from app.store.engine import Database, open_database
+from app.store.journal import Journal
+from app.store.migrate import upgrade
+from app.store.patients import EnrolledPatient
+from app.store.sessions import Sessions
+from bench.search_archive import patient_of
+
+_ALWAYS = Window(UnixTime(0), UnixTime(2**40))
+_SALT = b"\x44" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A physician to whom so many patients have opened everything."""
+
+    name: str
+    permitted: int
+    actor: Address
+    token: str
+
+
+class Enrolled:
+    """Everyone in the archive, without a row in a database for each."""
+
+    def __init__(self, patients: int) -> None:
+        self._by_subject = {
+            Subject(patient_of(number), ""): EnrolledPatient(_key(number), Subject(patient_of(number), ""), _SALT)
+            for number in range(patients)
+        }
+        self._by_key = {patient.key: patient for patient in self._by_subject.values()}
+
+    def by_subject(self, subject: Subject) -> EnrolledPatient | None:
+        """See PatientsPort."""
+        return self._by_subject.get(subject)
+
+    def by_key(self, key: PatientKey) -> EnrolledPatient | None:
+        """See PatientsPort."""
+        return self._by_key.get(key)
+
+
+class SearchGateway:
+    """Answers searches in this process."""
+
+    def __init__(self, origin: Origin, database: Database, journal: Journal, sessions: Sessions) -> None:
+        self._origin, self._database, self._journal, self._sessions = origin, database, journal, sessions
+        self._standing: Standing | None = None
+        self._dicomweb: Dicomweb | None = None
+
+    @classmethod
+    async def over(cls, origin: Origin, folder: Path) -> "SearchGateway":
+        """With a journal and sessions of its own in the folder."""
+        folder.mkdir()
+        database = open_database(f"sqlite:///{folder / 'consentry.sqlite'}")
+        upgrade(database)
+        journal = Journal(database)
+        journal.start()
+        return cls(origin, database, journal, Sessions(database))
+
+    async def callers(self, patients: int, sizes: list[int]) -> list[Caller]:
+        """One caller for each size, each seeing patients spread over the whole archive."""
+        callers, happened = [], _enrolments(patients)
+        for size in sizes:
+            actor = Address(size.to_bytes(20, "big"))
+            token, _ = await self._sessions.create(actor, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
+            happened += _grants(actor, [number * patients // size for number in range(size)])
+            callers.append(Caller(f"may see {size:,}", size, actor, token))
+        state = fold_all(GENESIS, happened)
+        del happened
+        self._standing = Standing(state, state, BlockRef(1, BlockHash(b"\x55" * 32)), UnixTime(1))
+        self._dicomweb = Dicomweb(self._wiring(Enrolled(patients)))
+        return callers
+
+    async def ask(self, target: str, caller: Caller) -> tuple[int, bytes]:
+        """Status and body of the answer to a request below /dicom-web."""
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http", "method": "GET", "raw_path": b"/dicom-web" + path.encode(), "path": "/dicom-web" + path,
+            "query_string": query.encode(), "headers": [(b"authorization", b"Bearer " + caller.token.encode())],
+        }  # fmt: skip
+        status, pieces = 0, []
+
+        async def receive() -> Any:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            pieces.append(message.get("body", b""))
+
+        assert self._dicomweb is not None
+        await self._dicomweb(scope, receive, send)
+        return status, b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        self._journal.stop()
+        self._database.close()
+        await self._origin.aclose()
+
+    def _wiring(self, patients: Enrolled) -> Wiring:
+        nothing_revoked: frozenset[tuple[PatientKey, ConsentId]] = frozenset()
+        return Wiring(
+            origin=self._origin,
+            sessions=self._sessions,
+            patients=patients,
+            journal=self._journal,
+            standing=lambda: self._standing,
+            revoked_here=lambda: nothing_revoked,
+            study_key_of=lambda salt, study: study_key(b"\x22" * 32, salt, study, 31337, Address(b"\x11" * 20)),
+            clock=time.time,
+            monotonic=time.monotonic,
+            random_bytes=os.urandom,
+            alarm=lambda kind: print("alarm:", kind.value),
+            public_url="http://127.0.0.1/dicom-web",
+            gateway_id="bench",
+        )
+
+
+def _key(number: int) -> PatientKey:
+    return PatientKey(b"\x01" + number.to_bytes(31, "big"))
+
+
+def _enrolments(patients: int) -> list[Event]:
+    happened: list[Event] = []
+    for number in range(patients):
+        controller = Address((number + 1).to_bytes(20, "big"))
+        happened.append(PatientEnrolled(_key(number), controller, UnixTime(2**40)))
+        happened.append(PatientClaimed(_key(number), controller, Signer(controller)))
+    return happened
+
+
+def _grants(actor: Address, numbers: list[int]) -> list[Event]:
+    happened: list[Event] = [RoleSet(role_id(Role.PHYSICIAN), actor, _ALWAYS)]
+    for number in numbers:
+        key = _key(number)
+        terms = Terms(
+            patient=key, grantee=person(actor), effect=Effect.PERMIT,
+            actions=Action.SEARCH | Action.VIEW | Action.RETRIEVE, purposes=1 << Purpose.TREAT,
+            window=_ALWAYS, studies=(), epoch=0, consent_nonce=bytes(32),
+        )  # fmt: skip
+        consent = ConsentId(actor[-16:] + number.to_bytes(16, "big"))
+        happened.append(ConsentGranted(consent, terms, Address((number + 1).to_bytes(20, "big")), Capacity.CONTROLLER))
+    return happened
