@@ -102,8 +102,6 @@ def _read_meta(seen: bytes) -> tuple[str, int] | None:
         raise Part10InvalidError("not a DICOM file")
     syntax = ""
     while True:
-        if len(seen) < at + LONG_HEAD_BYTES and seen[at : at + 2] == b"\x02\x00":
-            return None
         if seen[at : at + 2] != b"\x02\x00":
             break
         head = _head(seen, at, EXPLICIT)

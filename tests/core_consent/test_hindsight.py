@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.basis import GUARDIAN, NO_STUDY, SELF, person, role_id
+from app.core.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, person, role_id
 from app.core.consent import GENESIS, State
 from app.core.events import AccessLogged, ConsentGranted, Event, GuardianSet, PatientClaimed, PatientEnrolled, RoleSet
 from app.core.fold import fold_all
@@ -23,7 +23,7 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.policy import AccessRequest, Deny, permitting
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.terms import Action, Capacity, Effect, Modification, Purpose, Role, Terms, Window
 from tests.core_consent.model import T0, Maker
 from tests.core_consent.test_record import RECORD
 
@@ -121,6 +121,27 @@ def test_a_record_is_judged_by_its_own_question() -> None:
     everything = state_with((PERMIT, TERMS))
     assert does_permit(everything, access(), replace(record, study_key=None), at)
     assert does_permit(everything, access(), record, at)
+
+
+def test_storing_stands_on_the_role_and_on_nothing_else() -> None:
+    """Of an enrolled patient, claimed or not; and no consent stands for it, nor it for looking."""
+    newborn = PatientKey(b"\x0b" * 32)
+    device = Address(b"\xde" * 20)
+    role = RoleSet(role_id(Role.UPLOADER), device, Window(UnixTime(100), UnixTime(200)))
+    claimed = state_with((PERMIT, replace(TERMS, grantee=person(device))))
+    state = fold_all(claimed, [role, PatientEnrolled(newborn, Address(BEN), UnixTime(0))])
+    stored = replace(RECORD, action=Modification.STORE)
+    for patient in (PATIENT, newborn):
+        made = AccessLogged(UPLOADER, device, patient, 0, BlockRef(1, BlockHash(bytes(32))), Commitment(bytes(32)))
+        for decided, expected in (((90, 99), False), ((90, 100), True), ((199, 250), True), ((200, 300), False)):
+            assert could_permit(state, made, span(*decided)) is expected
+            assert not could_permit(state, replace(made, accessor=Address(DOCTOR)), span(*decided))
+            assert not could_permit(state, replace(made, patient=PatientKey(b"\x0c" * 32)), span(*decided))
+        assert does_permit(state, made, stored, UnixTime(150))
+        assert not does_permit(state, made, stored, UnixTime(200))
+        assert not does_permit(state, made, replace(RECORD, action=Action.VIEW), UnixTime(150))
+        for basis in (BasisId(PERMIT), SELF):
+            assert not does_permit(state, replace(made, basis=basis), stored, UnixTime(150))
 
 
 def test_what_was_permitted_is_always_found_authorised(rng: random.Random) -> None:

@@ -34,7 +34,7 @@ from app.core.record import (
     decode_batch,
     encode_batch,
 )
-from app.core.terms import Action, Purpose
+from app.core.terms import Action, Modification, Purpose, deed
 
 RECORD = AccessRecord(
     record_id=AccessRecordId(b"\x01" * 16),
@@ -68,7 +68,7 @@ RECORDS = st.builds(
     session_tag=_sized(8),
     patient=_sized(32).map(PatientKey),
     study=st.none() | st.text(min_size=1, max_size=64).map(StudyUid),
-    action=st.sampled_from(list(Action)),
+    action=st.sampled_from([*Action, *Modification]),
     purpose=st.sampled_from(list(Purpose)),
     basis=_sized(32).map(BasisId),
     block=st.builds(BlockRef, st.integers(0, 2**64 - 1), _sized(32).map(BlockHash)),
@@ -92,6 +92,35 @@ def test_the_encoding_of_version_1_never_changes() -> None:
     """Commitments to it are on chains for ever: this test is only ever added to."""
     assert keccak256(canonical(RECORD)).hex() == "81028c53b84ff5381860b0bc030646e90db9bf538a7d110e22474c086b215780"
     assert commit(canonical(RECORD), SALT).hex() == "f059d0920f6310408c67f868039731101d616b3e8f8d7eb2c583386051ae8315"
+
+
+def test_the_encoding_of_version_2_never_changes() -> None:
+    """The same for modifications."""
+    stored = canonical(replace(RECORD, action=Modification.STORE))
+    assert keccak256(stored).hex() == "1948e54acf4be96fb2efd0be803846f5639c1b0d6900abe7e12ba722d615c0b4"
+    assert stored[0] == 2
+    assert stored[1:] != canonical(RECORD)[1:]
+
+
+def test_a_deed_has_one_version_and_one_number() -> None:
+    access, stored = canonical(RECORD), canonical(replace(RECORD, action=Modification.STORE))
+    as_access = stored[:-2] + int(Action.RETRIEVE).to_bytes(2, "big")
+    with_action = stored.replace(b"\0\0\0\x01\0\0\0\0\x01\0", b"\0\0\0\x01\x04\0\0\0\x01\0")
+    assert with_action != stored
+    for bad in (
+        as_access,
+        with_action,
+        stored[:-1],
+        b"\x01" + stored[1:],
+        b"\x02" + access[1:],
+        stored[:-2] + b"\x7f\xff",
+    ):
+        with pytest.raises(RecordError):
+            decode(bad)
+    assert [deed(number) for number in (1, 4, 256)] == [Action.SEARCH, Action.RETRIEVE, Modification.STORE]
+    with pytest.raises(ValueError, match="511"):
+        deed(511)
+    assert min(Modification) > 0xFF  # a consent's actions are one byte on the chain
 
 
 def test_every_flipped_bit_is_refused_or_another_record(rng: random.Random) -> None:

@@ -122,6 +122,24 @@ async def test_who_may_finds_and_reads_it_at_once(world: World, token: str) -> N
     assert (await world.ask(f"/studies/{NEW}", token)).status == 404  # to store is not to see
 
 
+async def test_an_archive_that_files_it_under_somebody_else_too_is_believed_at_once(
+    world: World, origin: MemoryOrigin, token: str
+) -> None:
+    """What was remembered of the study ends with the store: whose it is now, the archive says."""
+    anna = world.patients.by_subject(ANNA)
+    assert anna is not None
+    world.grant(anna)
+    reader = await world.token(PHYSICIAN)
+    assert (await world.ask(f"/studies/{A1}/metadata", reader)).status == 200
+
+    def misread(_name: InstanceName) -> None:
+        origin.stored.append(taken(BERT, A1, 8))
+
+    origin.store_with = misread
+    assert (await upload(world, token, taken(ANNA, A1).part10())).status == 200
+    assert (await world.ask(f"/studies/{A1}/metadata", reader)).status == 404
+
+
 # Who may.
 
 LATER, BEFORE = Window(UnixTime(2**39), UnixTime(2**40)), Window(UnixTime(0), UnixTime(10))

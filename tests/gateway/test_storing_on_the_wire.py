@@ -20,7 +20,7 @@ from pydicom import dcmread
 from app.core.storing import InstanceName
 from app.gateway.front import Front
 from app.gateway.ports import GatewayLimits
-from app.gateway.wire import WireLimits
+from app.gateway.wire import GuardedProtocol, WireLimits
 from tests.gateway.memory_origin import MemoryOrigin
 from tests.gateway.people import A1, ANNA, B1, archive
 from tests.gateway.running import read_to_end, running
@@ -233,6 +233,36 @@ async def test_a_sender_is_not_cut_for_the_archives_slowness(served: Served) -> 
 
     assert (await asyncio.to_thread(send)).status_code == 200
     assert went_on.is_set()
+
+
+class _Line:
+    """What a connection's pace is judged on, without a clock."""
+
+    def __init__(self) -> None:
+        self.read_paused = False
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def call_later(self, _delay_s: float, _callback: Callable[[], None]) -> None:
+        return
+
+
+def test_the_pace_is_that_of_spans_in_which_the_sender_was_heard() -> None:
+    line = _Line()
+    protocol = object.__new__(GuardedProtocol)
+    protocol.__dict__.update(flow=line, transport=line, loop=line, _body_bytes=0, _held_back=True)
+    line.read_paused = True
+    protocol._check_body_pace()  # nobody listened, and nobody does
+    line.read_paused = False
+    protocol._check_body_pace()  # nobody listened at the beginning of this span
+    assert not line.aborted
+    protocol._body_bytes = protocol.limits.body_bytes_per_span
+    protocol._check_body_pace()
+    assert not line.aborted
+    protocol._check_body_pace()
+    assert line.aborted
 
 
 async def test_dicomweb_client_stores_and_is_told_what_was_not(served: Served) -> None:

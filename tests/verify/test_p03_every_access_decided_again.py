@@ -1,5 +1,6 @@
 """P3: no event lacks authority at the block it names; the replay decides each again and names the one that does."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -10,16 +11,16 @@ import pytest
 
 from app.chain.quantities import MalformedAnswerError
 from app.chain.rpc import NodeRefusedError
-from app.core.basis import SELF
-from app.core.events import ConsentRevoked
+from app.core.basis import SELF, UPLOADER, role_id
+from app.core.events import ConsentRevoked, RoleSet, RoleWithdrawn
 from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, PatientKey, UnixTime
 from app.core.record import canonical
-from app.core.terms import Action, Capacity, Purpose, Window
+from app.core.terms import Action, Capacity, Modification, Purpose, Role, Window
 from app.verify import ChainMovedError, Flaw, verify
 from app.verify.replay import CLOCK_SKEW_S
 from app.verify.report import MAX_NAMED
 from tests.core_consent.test_events import DEPLOYMENT
-from tests.verify.ledger import Hospital, Kept, hospital
+from tests.verify.ledger import ALWAYS, Hospital, Kept, hospital
 
 
 @pytest.fixture
@@ -249,3 +250,45 @@ async def test_p03_the_gateways_clock_may_lead_the_chains_but_not_by_much(
     window = Window(UnixTime(logged_at + ahead_s), UnixTime(logged_at + 10_000))
     place.ledger.replace(grant, place.grant_of(consent, place.doctors[0], window))
     assert [flaw for flaw, _ in await flaws(place, exported=False)] == found
+
+
+async def test_p03_what_was_stored_is_decided_again_by_the_role(place: Hospital) -> None:
+    """A device that held it, one that did not, the same after its withdrawal, and records that say something else."""
+    device, other = Address(b"\xde" * 20), Address(b"\xdf" * 20)
+    role = role_id(Role.UPLOADER)
+    place.ledger.mine([RoleSet(role, device, ALWAYS)])
+    own: dict[str, Any] = {
+        "basis": UPLOADER, "actor": device, "purpose": Purpose.TREAT, "action": Modification.STORE,
+        "study_key": place.study,
+    }  # fmt: skip
+    good = place.keep(**own)
+    forged = place.keep(**{**own, "actor": other})
+    nobody = place.keep(**{**own, "patient": PatientKey(b"\x01" * 32)})
+    by_consent = place.keep(**{**own, "basis": place.one_study, "actor": place.doctors[1]})
+    looked = place.keep(**{**own, "action": Action.VIEW})
+    place.ledger.mine([RoleWithdrawn(role, device)])
+    late = place.keep(**own)
+    place.ledger.mine()
+    place.ledger.record([one.logged for one in (good, forged, nobody, by_consent, looked, late)])
+    bad = [(Flaw.UNAUTHORISED, seq) for seq in (1, 2, 5)]
+    assert sorted(await flaws(place, exported=False), key=str) == sorted(bad, key=str)
+    told = [*bad, (Flaw.UNAUTHORISED, 3), (Flaw.UNAUTHORISED, 4)]
+    assert sorted(await flaws(place, exported=True), key=str) == sorted(told, key=str)
+
+
+async def test_p03_p14_a_stored_record_that_was_tampered_with_opens_no_commitment(
+    place: Hospital, rng: random.Random, run_size: Callable[[int, int], int]
+) -> None:
+    device = Address(b"\xde" * 20)
+    place.ledger.mine([RoleSet(role_id(Role.UPLOADER), device, ALWAYS)])
+    kept = place.keep(basis=UPLOADER, actor=device, purpose=Purpose.TREAT, action=Modification.STORE)
+    place.ledger.mine()
+    place.ledger.record([kept.logged])
+    assert await flaws(place, exported=True) == []
+    for bit in rng.sample(range(8 * len(kept.body)), run_size(40, 400)):
+        body = bytearray(kept.body)
+        body[bit // 8] ^= 1 << bit % 8
+        place.kept[0] = replace(kept, body=bytes(body))
+        lines = [json.dumps({**json.loads(kept.line), "record": bytes(body).hex()})]
+        report = await verify(place.ledger, DEPLOYMENT, lines)
+        assert Flaw.RECORD_MISSING in {finding.flaw for finding in report.findings}
