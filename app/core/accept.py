@@ -9,7 +9,10 @@ _TCHARS: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _RANGE: Final = re.compile(rf"[ \t]*({_TCHARS})/({_TCHARS})[ \t]*")
 # Values are tokens or quoted; viewers also write media types and "*" without quotes.
 _PARAMETER: Final = re.compile(rf';[ \t]*(?:({_TCHARS})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))[ \t]*)?')
-_WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+# Java's own client writes ``.2``.
+_WEIGHT: Final = re.compile(r"0?\.[0-9]{1,3}|0\.?|1(?:\.0{0,3})?")
+# One word where a range should stand, which that client writes too ("*; q=.2"): it names no type that there is.
+_WORD: Final = re.compile(rf"{_TCHARS}[ \t]*(?:;[^,\"]*)?(?=,|$)")
 _SYNTAX: Final = re.compile(r"\*|[0-9.]{0,64}")
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -35,7 +38,8 @@ class MediaRange:
 
 
 def parse_accept(values: Sequence[bytes]) -> list[MediaRange] | None:
-    """The ranges of all the Accept values, heaviest first, as written among equals. None where a value is malformed.
+    """The ranges of all the Accept values, heaviest first, as written among equals. None where a value is malformed, or
+    has words that are no ranges and nothing else.
 
     No value, or only empty ones, accepts anything (RFC 9110 §12.5.1).
     """
@@ -43,10 +47,13 @@ def parse_accept(values: Sequence[bytes]) -> list[MediaRange] | None:
         return None
     text = ",".join(value.decode("latin-1") for value in values)
     ranges: list[MediaRange] = []
-    at = 0
+    at = words = 0
     while at < len(text):
         if text[at] in ", \t":
             at += 1
+            continue
+        if word := _WORD.match(text, at):
+            words, at = words + 1, word.end()
             continue
         found = _read_range(text, at)
         if found is None or len(ranges) == MAX_RANGES:
@@ -56,7 +63,7 @@ def parse_accept(values: Sequence[bytes]) -> list[MediaRange] | None:
             return None
         ranges.append(media_range)
     if not ranges:
-        return [MediaRange("*/*", "", "", 1000)]
+        return None if words else [MediaRange("*/*", "", "", 1000)]
     return sorted(ranges, key=lambda one: -one.weight)
 
 

@@ -243,6 +243,16 @@ def test_no_accept_takes_anything_and_several_are_one_list() -> None:
     assert negotiate(rendered, [b"video/mp4", b"image/png"]) == Chosen("image/png", "image/png", multipart=False)
 
 
+def test_words_that_are_no_ranges_are_passed_over_where_there_are_ranges() -> None:
+    java = parse_accept([b"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"])
+    assert java is not None
+    assert [(one.media_type, one.weight) for one in java][-1] == ("*/*", 200)
+    assert len(java) == 4
+    assert parse_accept([b"toto, application/json ,tata;x=1"]) == parse_accept([b"application/json"])
+    for nothing in (b"toto", b"toto, tata", b"toto; q=1", b'toto;x="a,b"', b'a/b, toto;x="'):
+        assert parse_accept([nothing]) is None
+
+
 def test_the_query_parameter_stands_in_place_of_the_headers() -> None:
     asked = Retrieve(Representation.RENDERED, STUDY, SERIES, INSTANCE, accept="image/png")
     assert negotiate(asked, [b"image/jpeg"]) == Chosen("image/png", "image/png", multipart=False)

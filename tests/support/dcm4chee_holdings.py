@@ -99,7 +99,9 @@ class Holdings:
             return False
         found = dataset.get("PatientID", "")
         patient_id = str(found or "").strip() if isinstance(found, str) else "\\".join(found)
-        new = Instance(path, *uids, (patient_id, str(dataset.get("IssuerOfPatientID", "") or "").strip()))
+        new = Instance(
+            path, uids[0], uids[1], uids[2], (patient_id, str(dataset.get("IssuerOfPatientID", "") or "").strip())
+        )
         if any(one.uid == new.uid or (one.study == new.study and one.subject != new.subject) for one in self.instances):
             return False
         self.instances.append(new)
