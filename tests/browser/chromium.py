@@ -1,6 +1,7 @@
 """Chromium from the system, driven for tests: a page that remembers whatever a person would call an error."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ class Window:
     def keep(self, name: str) -> Path:
         """A screenshot among the test artefacts."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        path = ARTEFACTS / f"{name}.png"
+        path = ARTEFACTS / (re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_") + ".png")
         self.page.screenshot(path=path)
         return path
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -56,5 +55,5 @@ def windows(request: pytest.FixtureRequest) -> Iterator[list[Window]]:
     opened: list[Window] = []
     yield opened
     for number, window in enumerate(opened):
-        window.keep(f"{Path(request.node.path).stem}-{request.node.name}-{number}")
+        window.keep(f"{request.node.name}-{number}")
         window.close()
