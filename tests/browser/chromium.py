@@ -32,7 +32,8 @@ _FLAGS = (
     "--no-pings",
     "--disable-dev-shm-usage",
 )
-_LOCAL_SCHEMES = {"data", "blob", "about", "chrome-extension"}
+# The last two are the browser's own PDF viewer
+_LOCAL_SCHEMES = {"data", "blob", "about", "chrome", "chrome-extension"}
 
 
 @contextmanager

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator
+from playwright.sync_api import Error, Locator
 
 from tests.browser.archive import CT_SLICES
 from tests.browser.chromium import Window
@@ -28,10 +29,17 @@ _ROWS = "tbody tr:not(:has(input))"
 def until(look: Callable[[], Found], good: Callable[[Found], bool], what: str) -> Found:
     """What is seen, once it is good."""
     deadline = time.monotonic() + _WAIT_S
-    while not good(found := look()):
-        assert time.monotonic() < deadline, f"{what}: {str(found)[:200]}"
+    last = ""
+    while time.monotonic() < deadline:
+        try:
+            found = look()
+            if good(found):
+                return found
+            last = str(found)
+        except Error as error:  # what was looked at was just replaced by something else
+            last = str(error)
         time.sleep(0.2)
-    return found
+    pytest.fail(f"{what}: {last[:200]}")
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +82,11 @@ def listed(window: Window) -> list[str]:
     window.go("/viewer")
     page = window.page
     page.get_by_text("Study List").wait_for()
-    until(
-        lambda: page.locator(_ROWS).count(),
-        lambda count: count > 0,
+    rows = until(
+        lambda: [row.inner_text() for row in page.locator(_ROWS).all()],
+        lambda found: bool(found) and all(row.strip() for row in found),
         "a list, or that there is none",
     )
-    rows = [row.inner_text() for row in page.locator(_ROWS).all()]
     return [row for row in rows if "No studies available" not in row]
 
 
@@ -98,17 +105,16 @@ def levels(image: Image.Image) -> int:
 
 def red(place: Locator) -> int:
     """How many pixels are more red than green."""
-    image = Image.open(io.BytesIO(place.screenshot())).convert("RGB")
-    return sum(count for count, (r, g, _) in image.getcolors(1 << 24) or () if r > g + 40)
+    image = np.asarray(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(int)
+    return int((image[..., 0] > image[..., 1] + 40).sum())
 
 
 def painted(place: Locator) -> Image.Image:
     """What is painted there, once it is a picture and no longer changes."""
     place.wait_for()
-    before = until(lambda: picture(place), lambda image: levels(image) >= _PAINTED_LEVELS, "a picture")
-    while (after := picture(place)).tobytes() != before.tobytes():
-        before = after
-    return after
+    until(lambda: picture(place), lambda image: levels(image) >= _PAINTED_LEVELS, "a picture")
+    steady = until(lambda: (picture(place), picture(place)), lambda two: two[0].tobytes() == two[1].tobytes(), "rest")
+    return steady[0]
 
 
 def changed(place: Locator, before: Image.Image) -> Image.Image:
