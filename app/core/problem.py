@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "nonce-conflict": (409, "This was used before"),
     "conflict": (409, "This does not fit the present state"),
     "payload-too-large": (413, "The body is too large"),
+    "search-too-broad": (413, "The search is too broad: name a patient, studies or a range of dates"),
     "unsupported-media-type": (415, "The body's media type is not served here"),
     "range-not-satisfiable": (416, "The range cannot be satisfied"),
     "invalid-request": (422, "The body does not fit what is expected"),

@@ -47,7 +47,7 @@ _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (CutError, "not-found"),
     (JournalUnavailableError, "log-unavailable"),
     (StoreUnavailableError, "log-unavailable"),
-    (OriginTooBroadError, "payload-too-large"),
+    (OriginTooBroadError, "search-too-broad"),
     (OriginTimeoutError, "upstream-timeout"),
     (OriginUnavailableError, "upstream-unavailable"),
     (OriginInvalidError, "upstream-invalid"),

@@ -117,7 +117,7 @@ class Listing:
         if page is None:
             page = await self._by(planned.otherwise, session, search, Page(search.offset, limit, False, traits.rows))
         if page is None:
-            raise ProblemError(problem("payload-too-large"))
+            raise ProblemError(problem("search-too-broad"))
         return page, planned.counted
 
     async def rows_of(self, session: Session, search: Search, patient_ids: Sequence[str]) -> list[Row]:
@@ -125,7 +125,7 @@ class Listing:
         most = self._wiring.limits.search_rows
         page = Page(0, most, counted=False, most_rows=most)
         if not await self._collect(page, session, search, patient_ids) or page.more:
-            raise ProblemError(problem("payload-too-large"))
+            raise ProblemError(problem("search-too-broad"))
         return page.rows
 
     async def sole(self, found: Sequence[tuple[Listed, Admitted]]) -> list[tuple[Listed, Admitted]]:

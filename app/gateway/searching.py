@@ -82,7 +82,7 @@ class Searching:
         admitted = await self._admission.admit(session, Action.SEARCH, search)
         found = await self._wiring.origin.search(replace(search, limit=None, offset=0, limit_capped=False))
         if len(found) > self._wiring.limits.search_rows:
-            raise ProblemError(problem("payload-too-large"))
+            raise ProblemError(problem("search-too-broad"))
         self._learn(search, found)
         moment = self._admission.moment()
         again = self._admission.decide(session, Action.SEARCH, admitted.patient.subject, admitted.study, moment)

@@ -52,14 +52,15 @@ class Case:
 
 
 def visible(consents: Sequence[Consented], file: Stored) -> bool:
-    """Whether a permit to search covers the file and no deny does."""
-    covering = [
-        consent
-        for consent in consents
-        if consent.subject == file.subject and (consent.studies is None or file.study in consent.studies)
-    ]
-    denied = any(consent.effect is Effect.DENY for consent in covering)
-    return not denied and any(Action.SEARCH in consent.actions for consent in covering)
+    """Whether anything may be done with the file: by a permit, and by no deny."""
+    permitted = denied = Action(0)
+    for consent in consents:
+        if consent.subject == file.subject and (consent.studies is None or file.study in consent.studies):
+            if consent.effect is Effect.PERMIT:
+                permitted |= consent.actions | (Action.VIEW if Action.RETRIEVE in consent.actions else Action(0))
+            else:
+                denied |= consent.actions | (Action.RETRIEVE if Action.VIEW in consent.actions else Action(0))
+    return bool(permitted & ~denied)
 
 
 # All that a search can be asked in: no patient by patient, no whole archive, both.

@@ -193,7 +193,7 @@ async def test_too_many_rows_of_one_study_are_too_broad(make_world: MakeWorld) -
     world = await make_world(archive(), GatewayLimits(search_rows=2, denial_step_s=0))
     world.grant(await world.enrol(ANNA))
     reply = await world.ask(f"/studies/{A1}/instances", await world.token())
-    assert (reply.status, reply.problem) == (413, "payload-too-large")
+    assert (reply.status, reply.problem) == (413, "search-too-broad")
 
 
 async def test_rows_of_a_study_make_its_instances_known(world: World, origin: MemoryOrigin) -> None:
