@@ -14,7 +14,8 @@ from xml.sax.saxutils import quoteattr
 from app.core.accept import parse_accept
 from app.core.attributes import ATTRIBUTES
 from app.core.dicomweb import Level, Representation, Retrieve, Search
-from app.core.dicomweb_grammar import PARAMETERS, ROUTES, Route, parse
+from app.core.dicomweb_grammar import PARAMETERS, ROUTES, Route
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.core.negotiation import media_types_of
 from app.core.qido import RESERVED
 
@@ -38,8 +39,6 @@ _RETRIEVES: Final = {
     Representation.THUMBNAIL_FRAMES: "RetrieveFrameThumbnail",
     Representation.BULKDATA: "RetrieveBulkdata",
 }
-# A value for each variable of a path, so that the grammar itself says what a path asks for.
-_FOR_EXAMPLE: Final = {"study": "1", "series": "2", "instance": "3", "frames": "1", "bulk": "7fe00010"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +89,13 @@ def tree() -> dict[str, Resource]:
 
 def _methods(route: Route) -> Iterator[Method]:
     """HEAD is GET without its body, and OPTIONS asks for this document (Annex H)."""
-    asked = parse("GET", route.template.format(**_FOR_EXAMPLE).encode("ascii"), b"")
-    if not isinstance(asked, Retrieve | Search):
-        raise TypeError("a route that the grammar does not take")
-    if isinstance(asked, Search):
-        yield Method("GET", _search_id(route), _search_parameters(asked), (), tuple(media_types_of(asked)))
+    if isinstance(route.target, Level):
+        answers = tuple(media_types_of(Search(route.target)))
+        yield Method("GET", _search_id(route), _search_parameters(route.target), (), answers)
     else:
-        parameters = ("accept", *PARAMETERS.get(asked.representation, ()))
-        name = _RETRIEVES[asked.representation].format(_level_of(route))
-        yield Method("GET", name, parameters, (), tuple(media_types_of(asked)))
+        parameters = ("accept", *PARAMETERS.get(route.target, ()))
+        name = _RETRIEVES[route.target].format(_level_of(route))
+        yield Method("GET", name, parameters, (), tuple(media_types_of(_example(route.target, route.template))))
     if "POST" in route.methods:
         yield Method("POST", f"Store{_level_of(route)}Instances", ("accept",), (_PART_10,), (_STORED_AS,))
 
@@ -113,9 +110,16 @@ def _search_id(route: Route) -> str:
     return "SearchFor" + "".join([*above, names[-1]])
 
 
-def _search_parameters(asked: Search) -> tuple[str, ...]:
+def _example(representation: Representation, template: str) -> Retrieve:
+    """Some resource of the template."""
+    series = SeriesUid("2") if "{series}" in template else None
+    instance = InstanceUid("3") if "{instance}" in template else None
+    return Retrieve(representation, StudyUid("1"), series, instance, (1,) if "{frames}" in template else ())
+
+
+def _search_parameters(level: Level) -> tuple[str, ...]:
     """Every attribute that may be matched on at the level, by keyword and by tag (§8.3.4.1)."""
-    matchable = [one for one in ATTRIBUTES.values() if one.matchable and one.level <= Level(asked.level)]
+    matchable = [one for one in ATTRIBUTES.values() if one.matchable and one.level <= level]
     return (*sorted(RESERVED), *(name for one in matchable for name in (one.keyword, one.tag)))
 
 
