@@ -181,7 +181,7 @@ def framed(rng: Random, request: Request, hidden: bytes) -> tuple[bytes, bool]:
             head + b"Host: b.example\r\n\r\n" + hidden,
             head.replace(b"Host: gateway.example\r\n", b"") + b"\r\n" + hidden,
             head.replace(b"HTTP/1.1", b"HTTP/1.0") + te + b"\r\n" + chunked,
-            head.replace(b"GET /", b"GET http://evil.example/", 1) + b"\r\n" + hidden,
+            head.replace(b" /", b" http://evil.example/", 1) + b"\r\n" + hidden,
             head + b"X: " + b"y" * 17_000 + b"\r\n\r\n" + hidden,
             head + b"".join(b"X-%d: y\r\n" % n for n in range(120)) + b"\r\n" + hidden,
             b"\r\n" + head + b"\r\n" + hidden,
