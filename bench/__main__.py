@@ -4,6 +4,8 @@ What stands side by side: the archive (nginx serving files) asked directly; thro
 Consentry, which decides and writes a synced record for each request; and through nginx's auth_request with FastAPI,
 which inserts its record into SQLite: written as most would (SQLModel), and as lean as it gets. Rates move by tens of
 percent between runs on a small machine: the processor time per request is the steadier figure.
+
+``python -m bench search`` measures searches instead (bench/search.py).
 """
 
 import argparse
@@ -17,11 +19,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench import search
 from bench.archive_files import ArchiveFiles, Served, write_files
 from bench.cpu import cpu_s
 from bench.load import Tally
 from bench.nginx import NginxMissingError, Ports, running_nginx
-from bench.ports import free_ports, wait_until_open
+from bench.ports import free_ports
+from bench.running import running
 from bench.table import Measured, print_ratios, print_table
 from bench.usual import TOKEN
 
@@ -48,17 +52,6 @@ class Case:
     downloads: int | None = None
 
 
-@contextmanager
-def _running(arguments: list[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE)
-    try:
-        wait_until_open(port, process)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def _first_line(process: "subprocess.Popen[bytes]") -> str:
     assert process.stdout is not None
     return process.stdout.readline().decode().strip()
@@ -71,12 +64,12 @@ def _ways(folder: Path, files: ArchiveFiles, consents: int) -> Iterator[list[Way
     with ExitStack() as stack:
         nginx = stack.enter_context(running_nginx(folder, ports, files))
         usual, lean = (
-            stack.enter_context(_running([f"bench.{name}", str(port), str(folder / name)], port))
+            stack.enter_context(running([f"bench.{name}", str(port), str(folder / name)], port))
             for name, port in (("usual", ports.usual_checker), ("usual_lean", ports.lean_checker))
         )
         url = f"http://127.0.0.1:{ports.archive}/dicom-web"
         consentry = stack.enter_context(
-            _running(["bench.gateway", str(gateway), url, str(folder), str(consents)], gateway)
+            running(["bench.gateway", str(gateway), url, str(folder), str(consents)], gateway)
         )
         token = _first_line(consentry)
         yield [
@@ -136,6 +129,8 @@ def _median(case: Case, way: str, results: list[tuple[Tally, float | None]]) -> 
 
 def main() -> int:
     """The command line. Exit status 1 when any answer failed or nginx is missing."""
+    if sys.argv[1:2] == ["search"]:
+        return search.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one short round of each, and less bulk")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")

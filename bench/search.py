@@ -129,9 +129,7 @@ def main(arguments: list[str]) -> int:
         made_s = time.perf_counter() - began
         if options.only != "remote":
             origin = ArchiveOrigin(folder, folder / "index.sqlite")
-            found += asyncio.run(
-                _measure("embedded", origin, folder / "a", options.studies, sizes, options.rounds)
-            )
+            found += asyncio.run(_measure("embedded", origin, folder / "a", options.studies, sizes, options.rounds))
         if options.only != "archive":
             with _simulated(folder / "index.sqlite") as url:
                 remote = RemoteOrigin(HttpOrigin(url))

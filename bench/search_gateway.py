@@ -1,19 +1,31 @@
 """The data path over a given archive for the search benchmark, with callers who may see so much of it."""
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from immutables import Map
+from starlette.types import Message, Scope
 
 from app.core.basis import person, role_id
-from app.core.consent import GENESIS
-from app.core.events import ConsentGranted, Event, PatientClaimed, PatientEnrolled, RoleSet
-from app.core.fold import fold_all
-from app.core.identifiers import Address, BlockHash, BlockRef, ConsentId, PatientKey, Signer, Subject, UnixTime
+from app.core.consent import Patient, Revoked, State
+from app.core.grants import Consent, append
+from app.core.identifiers import (
+    Address,
+    BlockHash,
+    BlockRef,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    Signer,
+    Subject,
+    UnixTime,
+)
 from app.core.mirror import Standing
 from app.core.pseudonym import study_key
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.terms import Action, Capacity, Effect, Purpose, Role, Window
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.ports import Wiring
 from app.pacs.origin import Origin
@@ -68,7 +80,7 @@ class SearchGateway:
     @classmethod
     async def over(cls, origin: Origin, folder: Path) -> "SearchGateway":
         """With a journal and sessions of its own in the folder."""
-        folder.mkdir()
+        await asyncio.to_thread(folder.mkdir)
         database = open_database(f"sqlite:///{folder / 'consentry.sqlite'}")
         upgrade(database)
         journal = Journal(database)
@@ -77,14 +89,13 @@ class SearchGateway:
 
     async def callers(self, patients: int, sizes: list[int]) -> list[Caller]:
         """One caller for each size, each seeing patients spread over the whole archive."""
-        callers, happened = [], _enrolments(patients)
+        callers, seen = [], []
         for size in sizes:
             actor = Address(size.to_bytes(20, "big"))
             token, _ = await self._sessions.create(actor, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
-            happened += _grants(actor, [number * patients // size for number in range(size)])
+            seen.append((actor, {number * patients // size for number in range(size)}))
             callers.append(Caller(f"may see {size:,}", size, actor, token))
-        state = fold_all(GENESIS, happened)
-        del happened
+        state = _state(patients, seen)
         self._standing = Standing(state, state, BlockRef(1, BlockHash(b"\x55" * 32)), UnixTime(1))
         self._dicomweb = Dicomweb(self._wiring(Enrolled(patients)))
         return callers
@@ -92,16 +103,16 @@ class SearchGateway:
     async def ask(self, target: str, caller: Caller) -> tuple[int, bytes]:
         """Status and body of the answer to a request below /dicom-web."""
         path, _, query = target.partition("?")
-        scope = {
+        scope: Scope = {
             "type": "http", "method": "GET", "raw_path": b"/dicom-web" + path.encode(), "path": "/dicom-web" + path,
             "query_string": query.encode(), "headers": [(b"authorization", b"Bearer " + caller.token.encode())],
         }  # fmt: skip
         status, pieces = 0, []
 
-        async def receive() -> Any:
+        async def receive() -> Message:
             return {"type": "http.disconnect"}
 
-        async def send(message: Any) -> None:
+        async def send(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             pieces.append(message.get("body", b""))
@@ -139,24 +150,37 @@ def _key(number: int) -> PatientKey:
     return PatientKey(b"\x01" + number.to_bytes(31, "big"))
 
 
-def _enrolments(patients: int) -> list[Event]:
-    happened: list[Event] = []
+def _state(patients: int, callers: list[tuple[Address, set[int]]]) -> State:
+    """What folding the enrolments and grants would give, put together at once: a million take seconds so."""
+    role = role_id(Role.PHYSICIAN)
+    nobody: Map[ConsentId, Revoked] = Map()
+    enrolled, named = {}, dict[Grantee, dict[PatientKey, Grantee]]()
     for number in range(patients):
-        controller = Address((number + 1).to_bytes(20, "big"))
-        happened.append(PatientEnrolled(_key(number), controller, UnixTime(2**40)))
-        happened.append(PatientClaimed(_key(number), controller, Signer(controller)))
-    return happened
-
-
-def _grants(actor: Address, numbers: list[int]) -> list[Event]:
-    happened: list[Event] = [RoleSet(role_id(Role.PHYSICIAN), actor, _ALWAYS)]
-    for number in numbers:
-        key = _key(number)
-        terms = Terms(
-            patient=key, grantee=person(actor), effect=Effect.PERMIT,
-            actions=Action.SEARCH | Action.VIEW | Action.RETRIEVE, purposes=1 << Purpose.TREAT,
-            window=_ALWAYS, studies=(), epoch=0, consent_nonce=bytes(32),
+        key, controller = _key(number), Address((number + 1).to_bytes(20, "big"))
+        live = {}
+        for actor, numbers in callers:
+            if number in numbers:
+                grantee = person(actor)
+                live[grantee] = append(b"", _consent(key, grantee, actor, number))
+                named.setdefault(grantee, {})[key] = grantee
+        enrolled[key] = Patient(
+            key=key, claim_key=None, claim_until=UnixTime(2**40), controller=Signer(controller), actor=controller,
+            guardian=None, guardian_nonce=0, move=None, move_nonce=0, epoch=0, granted=len(live), live=Map(live),
+            ids=None, revoked=nobody,
         )  # fmt: skip
-        consent = ConsentId(actor[-16:] + number.to_bytes(16, "big"))
-        happened.append(ConsentGranted(consent, terms, Address((number + 1).to_bytes(20, "big")), Capacity.CONTROLLER))
-    return happened
+    return State(
+        patients=Map(enrolled),
+        roles=Map({(role, actor): _ALWAYS for actor, _ in callers}),
+        directory=Map(),
+        named=Map({grantee: Map(keys) for grantee, keys in named.items()}),
+        acting=Map(),
+        claiming=Map(),
+    )
+
+
+def _consent(key: PatientKey, grantee: Grantee, actor: Address, number: int) -> Consent:
+    return Consent(
+        id=ConsentId(actor[-16:] + number.to_bytes(16, "big")), patient=key, grantee=grantee, ordinal=0, epoch=0,
+        effect=Effect.PERMIT, actions=Action.SEARCH | Action.VIEW | Action.RETRIEVE, purposes=1 << Purpose.TREAT,
+        window=_ALWAYS, studies=(), capacity=Capacity.CONTROLLER,
+    )  # fmt: skip

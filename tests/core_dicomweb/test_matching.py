@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.dicomweb import Matching
-from app.core.matching import MatchingValueError, check_value, compile_matching, matches, wildcard
+from app.core.matching import (
+    MatchingValueError,
+    check_value,
+    compile_matching,
+    matches,
+    name_pattern,
+    name_text,
+    wildcard,
+)
 from app.core.temporal import Span, key_span, moment_of
 
 PATIENT, NAME, DATE, TIME = "00100020", "00100010", "00080020", "00080030"
@@ -258,3 +266,35 @@ def test_any_text_is_a_span_or_none(vr: str, text: str) -> None:
 def test_an_open_span_holds_what_is_on_its_side() -> None:
     assert Span(None, "5", ranged=True).holds("4")
     assert not Span("5", None, ranged=True).holds("4")
+
+
+EMPTY = [
+    ({}, True),
+    ({"00200010": {"vr": "SH"}}, True),
+    ({"00200010": {"vr": "SH", "Value": []}}, True),
+    ({"00200010": {"vr": "SH", "Value": [None]}}, True),
+    ({"00200010": {"vr": "SH", "Value": [""]}}, True),
+    ({"00200010": {"vr": "SH", "Value": ["1"]}}, False),
+    ({"00200010": {"vr": "SH", "Value": [None, "1"]}}, False),
+]
+
+
+@pytest.mark.parametrize(("dataset", "expected"), EMPTY)
+def test_two_quotation_marks_find_what_has_no_value(dataset: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+    """PS3.4 §C.2.2.2.7."""
+    assert matches([Matching(("00200010",), '""', empty=True)], dataset) is expected
+    quoted = dataset | {"00200010": {"vr": "SH", "Value": ['""']}}
+    assert matches([Matching(("00200010",), '""')], quoted)
+
+
+def test_an_empty_date_is_not_half_of_a_moment() -> None:
+    keys = [Matching(("00080020",), '""', empty=True), Matching(("00080030",), "10-12")]
+    assert matches(keys, {"00080030": {"vr": "TM", "Value": ["11"]}})
+    assert not matches(keys, {"00080030": {"vr": "TM", "Value": ["13"]}})
+
+
+def test_a_name_as_it_is_compared() -> None:
+    assert name_text({"Alphabetic": "Doe^John^^", "Phonetic": "X"}) == "doe^john==x"
+    assert name_text("Doe^John=Y") == "doe^john=y="
+    assert name_text(7) is None
+    assert (name_pattern("Müller^*"), name_pattern("a=b")) == ("müller^*", None)

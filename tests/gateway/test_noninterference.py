@@ -204,6 +204,7 @@ def memory(files: Sequence[Stored], case: Case) -> MemoryOrigin:
 CASES = 10_000 if settings().max_examples > 1_000 else 25
 
 
+@pytest.mark.soak
 @given(case=cases())
 @settings(max_examples=CASES)
 async def test_p13_hidden_studies_change_no_byte(empty_database: Path, folders: Path, case: Case) -> None:
@@ -218,6 +219,7 @@ async def test_p13_hidden_studies_change_no_byte(empty_database: Path, folders: 
         assert not any(file.canary.encode() + b"." in reply.body for file in case.hidden)
 
 
+@pytest.mark.soak
 @given(case=cases())
 @settings(max_examples=CASES // 2)
 async def test_p12_how_the_archive_is_asked_changes_no_byte(empty_database: Path, folders: Path, case: Case) -> None:

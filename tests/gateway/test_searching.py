@@ -132,8 +132,15 @@ async def test_a_large_limit_is_capped_and_said(make_world: MakeWorld) -> None:
 
 
 async def test_what_is_not_supported_is_said(world: World) -> None:
-    reply = await world.ask("/studies?fuzzymatching=true", await world.token())
-    assert "fuzzymatching" in str(reply.header("warning"))
+    token = await world.token()
+    for name, what in (
+        ("fuzzymatching", "Only literal matching has"),
+        ("multiplevaluematching", "Multiple Value Matching has not"),
+    ):
+        reply = await world.ask(f"/studies?{name}=true", token)
+        said = f'299 consentry "The {name} parameter is not supported. {what} been performed."'
+        assert reply.header("warning") == said
+    assert (await world.ask("/studies?emptyvaluematching=true", token)).header("warning") is None
 
 
 async def test_links_are_ours(world: World) -> None:
