@@ -27,7 +27,7 @@ class Metadata:
         self._resolution = resolution
 
     async def read(self, asked: Retrieve, subject: Subject, body: OriginBody, writing: DatasetWriting) -> bytes:
-        """What to answer with, b"" for nothing. Raises OriginInvalidError and DatasetInvalidError for what may not pass.
+        """The answer, b"" for nothing. Raises OriginInvalidError and DatasetInvalidError for what may not pass.
 
         Every data set must name what was asked for, and the patient that the decision was made on.
         """
