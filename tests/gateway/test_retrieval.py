@@ -43,7 +43,7 @@ async def test_a_consent_opens_every_kind(world: World, kind: str) -> None:
     assert b"canary-ANNA-1" in reply.body
     assert b"archive.internal" not in reply.body
     assert reply.header("cache-control") == "private, no-store"
-    assert reply.header("vary") == "Authorization"
+    assert reply.header("vary") == "Authorization, Cookie, Accept-Encoding"
     assert reply.header("x-content-type-options") == "nosniff"
     (record,) = world.journal.records
     assert reply.record_ids == [record.record_id.hex()]
@@ -511,6 +511,9 @@ async def test_denials_take_steps_of_time(make_world: MakeWorld) -> None:
     token = await world.token()
     loop = asyncio.get_running_loop()
     for study in (MISSING, A1, StudyUid("1.2.7")):
-        began = loop.time()
-        assert (await world.ask(f"/studies/{study}", token)).status == 404
-        assert 0.049 <= loop.time() - began < 0.1
+        took_s = []
+        while not took_s or (min(took_s) >= 0.1 and len(took_s) < 50):  # on a busy machine some take a step more
+            began = loop.time()
+            assert (await world.ask(f"/studies/{study}", token)).status == 404
+            took_s.append(loop.time() - began)
+        assert 0.049 <= min(took_s) < 0.1
