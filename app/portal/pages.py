@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.core.credentials import SESSION_COOKIE
+from app.core.problem import ProblemError, problem
 from app.portal.templating import GUARDING, page
 from app.portal.viewer import viewer
 from app.portal.viewer_files import ViewerFolder
@@ -39,7 +40,7 @@ def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
     async def signout(request: Request) -> Response:
         # A cookie is sent by the browser whoever asks: a change must come from our own pages.
         if request.headers.get("origin") != origin_url:
-            raise HTTPException(403)
+            raise ProblemError(problem("forbidden"))
         session = await session_of(request, sessions)
         if session is not None:
             await sessions.revoke(session.token_hash)

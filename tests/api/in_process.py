@@ -1,5 +1,6 @@
 """The API in this process: a real store, a state folded from events, and neither node nor archive."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -142,8 +143,13 @@ async def asked(
     """One request to an ASGI application. ``path`` may carry a query."""
     sent: list[Message] = []
 
+    asked_for = iter([{"type": "http.request", "body": body, "more_body": False}])
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+        for message in asked_for:
+            return message
+        await asyncio.Event().wait()  # the client stays, and says no more
+        raise AssertionError("unreachable")
 
     async def send(message: Message) -> None:
         sent.append(message)
