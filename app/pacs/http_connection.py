@@ -8,13 +8,13 @@ bytes the socket gave are the bytes the reader gets, uncopied. Chunked bodies st
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import cast
 
 import httptools
 
 from app.core.multipart import boundary_of
 from app.pacs.completeness import ClosingBoundary
+from app.pacs.http_sending import BodySender
 from app.pacs.origin import OriginInvalidError, OriginRefusedError, OriginTimeoutError, OriginUnavailableError
 from app.pacs.tls import flaw_in_words
 
@@ -132,7 +132,7 @@ class HttpAnswer:
             self._waiter.set_result(None)
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(BodySender):
     """A pooled connection. ``released`` is called when an answer has ended and the connection can carry another,
     ``lost`` when it is gone.
     """
@@ -143,10 +143,9 @@ class HttpConnection(asyncio.Protocol):
         released: Callable[["HttpConnection"], None],
         lost: Callable[["HttpConnection"], None],
     ) -> None:
-        self._loop = loop
+        super().__init__(loop)
         self._released = released
         self._lost = lost
-        self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._head_waiter: asyncio.Future[HttpAnswer] | None = None
         self._answer: HttpAnswer | None = None
@@ -160,10 +159,7 @@ class HttpConnection(asyncio.Protocol):
         self._paused = False
         self._got_bytes = False
         self.idle_since = 0.0
-        self.last_activity = 0.0
         self.reused = False
-        self._sending = False  # a request's body that is not out yet
-        self._writable: asyncio.Future[None] | None = None  # while the archive takes no more of it
 
     # What the pool calls
 
@@ -201,22 +197,9 @@ class HttpConnection(asyncio.Protocol):
         return waiter
 
     async def exchange(self, request: bytes, pieces: AsyncGenerator[bytes]) -> HttpAnswer:
-        """Send a request with its body, a piece when the one before was taken; the answer once its head is there.
-
-        An archive that answers before it has read everything is not sent the rest.
-        """
-        self._sending = True
-        answered = self.send(request)
-        async with aclosing(pieces):
-            async for piece in pieces:
-                if self._transport is None or answered.done():
-                    break
-                self._transport.write(piece)
-                self.last_activity = self._loop.time()
-                if self._writable is not None:
-                    await self._writable
-            else:
-                self._sending = False
+        """Send a request with its body; the answer once its head is there."""
+        self.sending = True
+        await self.send_body(pieces, answered := self.send(request))
         return await answered
 
     def resume(self) -> None:
@@ -225,11 +208,6 @@ class HttpConnection(asyncio.Protocol):
             self._paused = False
             self.last_activity = self._loop.time()
             self._transport.resume_reading()
-
-    def abort(self) -> None:
-        """Close at once, dropping what is on the way."""
-        if self._transport is not None:
-            self._transport.abort()
 
     def timed_out(self) -> None:
         """The archive was silent for too long."""
@@ -257,15 +235,6 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         return False
-
-    def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        self.last_activity = self._loop.time()
-        writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -407,7 +376,7 @@ class HttpConnection(asyncio.Protocol):
         if self._paused:
             self.resume()
         answer.finish()
-        reusable = self._keep_alive and not self._sending
+        reusable = self._keep_alive and not self.sending
         if reusable and self._transport is not None and not self._transport.is_closing():
             self.idle_since = self.last_activity
             self._loop.call_soon(self._released, self)
