@@ -26,6 +26,7 @@ from app.pacs.origin import OriginRefusedError, OriginUnavailableError
 from app.settings import Settings, SettingsError, load
 from app.store.engine import StoreUnavailableError, UnfitDatabaseError, open_database
 from app.store.journal import JournalUnavailableError
+from app.upstream import client_certificate_ends, remote_origin
 
 
 def up() -> None:
@@ -115,10 +116,10 @@ async def _archive(settings: Settings) -> str:
         if settings.pacs_url and not await asyncio.to_thread(folder.is_dir):
             raise OriginUnavailableError("the archive's folder is not there")
         return "embedded"
-    until = composition.client_certificate_ends(settings)
+    until = client_certificate_ends(settings)
     if until is not None and until < dt.datetime.now(dt.UTC):
         raise OriginRefusedError("this gateway's certificate has expired")
-    origin = composition.remote_origin(settings)
+    origin = remote_origin(settings)
     try:
         await origin.check()
     finally:

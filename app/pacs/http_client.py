@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from app.pacs.bodies import discard
 from app.pacs.credentials import TokenFile
-from app.pacs.http_connection import BrokenBeforeAnswerError, HttpAnswer, HttpConnection, broken_by
+from app.pacs.http_connection import BrokenBeforeAnswerError, HttpAnswer, HttpConnection
 from app.pacs.origin import OriginTimeoutError, OriginUnavailableError
-from app.pacs.tls import TlsFiles, TlsIdentity
+from app.pacs.tls import TlsFiles, TlsIdentity, broken_by
 
 _TARGET = re.compile(rb"/[!-~]*")
 _FIELD_VALUE = re.compile(rb"[ -~]+")

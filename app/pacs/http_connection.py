@@ -15,8 +15,8 @@ import httptools
 from app.core.multipart import boundary_of
 from app.pacs.completeness import ClosingBoundary
 from app.pacs.http_sending import BodySender
-from app.pacs.origin import OriginInvalidError, OriginRefusedError, OriginTimeoutError, OriginUnavailableError
-from app.pacs.tls import flaw_in_words
+from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
+from app.pacs.tls import broken_by, flaw_in_words
 
 # Past this many unread body bytes the socket is left alone until the reader comes back (P18). A single read of the
 # event loop (at most 256 KiB) may overshoot it once.
@@ -29,13 +29,6 @@ _WANTED_FIELDS = frozenset((b"content-type", b"content-length", b"content-encodi
 
 class BrokenBeforeAnswerError(OriginUnavailableError):
     """The connection broke before a single byte of the answer: an idempotent request may be tried again."""
-
-
-def broken_by(error: Exception, what: str) -> OriginUnavailableError:
-    """``what`` happened, and why in words; nothing of the error's own text, which may hold the address."""
-    flaw, is_ours = flaw_in_words(error)
-    text = f"{what}: {flaw}" if flaw else f"{what} ({type(error).__name__})"
-    return OriginRefusedError(text) if is_ours else OriginUnavailableError(text)
 
 
 class HttpAnswer:

@@ -16,6 +16,7 @@ from pathlib import Path
 from cryptography import x509
 
 from app.pacs.credentials import CredentialsError
+from app.pacs.origin import OriginRefusedError, OriginUnavailableError
 from app.pacs.watched_files import LOOK_AGAIN_S, FileStamps
 
 _LOG = logging.getLogger(__name__)
@@ -171,3 +172,10 @@ def flaw_in_words(error: BaseException) -> tuple[str, bool]:
         if part in reason:
             return text, True
     return next((text for part, text in _MISMATCHES.items() if part in reason), "TLS failed"), False
+
+
+def broken_by(error: Exception, what: str) -> OriginUnavailableError:
+    """``what`` happened, and why in words; nothing of the error's own text, which may hold the address."""
+    flaw, is_ours = flaw_in_words(error)
+    text = f"{what}: {flaw}" if flaw else f"{what} ({type(error).__name__})"
+    return OriginRefusedError(text) if is_ours else OriginUnavailableError(text)

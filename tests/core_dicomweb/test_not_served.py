@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.dicomweb import Retrieve
+from app.core.dicomweb import Retrieve, Search
 from app.core.dicomweb_grammar import parse
 from app.core.negotiation import negotiate
 from app.core.problem import Problem
@@ -53,7 +53,7 @@ def test_nothing_is_deleted_or_replaced(path: str, method: str) -> None:
 )
 def test_other_media_types_are_not_acceptable(path: str, accept: str) -> None:
     asked = parse("GET", path.encode(), b"")
-    assert not isinstance(asked, Problem)
+    assert isinstance(asked, Retrieve | Search)
     chosen = negotiate(asked, [accept.encode()])
     assert isinstance(chosen, Problem)
     assert chosen.name == "not-acceptable"
