@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicomweb import Level, Representation, Retrieve, Search, Store
 from app.core.dicomweb_grammar import MAX_FRAMES, ROUTES, parse
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.core.problem import Problem
@@ -177,12 +177,18 @@ def test_a_bad_path_is_bad_for_a_method_that_is_not_served_too(path: str, name: 
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "get", "TRACE", "CONNECT", ""])
-@pytest.mark.parametrize("path", ["/studies", _STUDY, f"{_INSTANCE}/frames/1"])
+@pytest.mark.parametrize(
+    "path", ["/studies", _STUDY, _SERIES, f"{_STUDY}/thumbnail", f"{_SERIES}/pixeldata", f"{_INSTANCE}/frames/1"]
+)
 def test_a_method_that_is_not_served_is_405_with_allow(method: str, path: str) -> None:
     refusal = parse(method, path.encode(), b"")
+    stores = path in ("/studies", _STUDY)  # PS3.18 Table 10.5.1-1
+    if method == "POST" and stores:
+        assert isinstance(refusal, Store)
+        return
     assert isinstance(refusal, Problem)
     assert (refusal.name, refusal.status) == ("method-not-allowed", 405)
-    assert ("Allow", "GET, HEAD, OPTIONS") in refusal.headers
+    assert ("Allow", "GET, HEAD, OPTIONS" + ", POST" * stores) in refusal.headers
 
 
 def test_the_longest_list_of_frames_is_served() -> None:
@@ -217,6 +223,7 @@ def test_any_path_gives_a_resource_or_a_refusal_and_only_clean_uids(raw_path: by
         assert found.name in {"invalid-uid", "invalid-frames", "not-found"}
         return
     assert b"%" not in raw_path
+    assert not isinstance(found, Store)
     for uid in (found.study, found.series):
         assert uid is None or (0 < len(uid) <= 64 and set(uid) <= set("0123456789."))
 
@@ -231,6 +238,7 @@ RENDERING: Final = [
     ("quality=90&annotation=patient,technique", (("quality", "90"), ("annotation", "patient,technique"))),
     ("iccprofile=srgb", (("iccprofile", "srgb"),)),
     ("cachebuster=7", ()),
+    ("charset=iso-8859-1", ()),  # every text is UTF-8 (PS3.18 §8.8)
     ("", ()),
 ]
 

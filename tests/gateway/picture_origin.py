@@ -13,7 +13,7 @@ OCTETS = "application/octet-stream"
 
 @dataclass
 class PictureOrigin(MemoryOrigin):
-    """``frames`` of an instance are 1 unless said, 0 where it has no pixels. ``refuse`` gives a status, None for 200."""
+    """``frames`` of an instance: 1 unless said, 0 where it has no pixels. ``refuse`` gives a status, None for 200."""
 
     frames: dict[InstanceUid, int] = field(default_factory=dict)
     refuse: Callable[[Retrieve, str], int | None] = lambda _asked, _accept: None

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,8 @@ def parts_of(reply: Reply) -> list[tuple[dict[str, str], bytes]]:
 
 def _alone(served: Served) -> list[HeldFile]:
     """Those of studies of one patient, each with its own instance UID there."""
-    owners, copies = defaultdict(set), defaultdict(int)
+    owners = defaultdict(set)
+    copies: Counter[tuple[str, str, str]] = Counter()
     for file in served.collection.files:
         owners[file.study].add(file.subject)
         copies[file.study, file.series, file.instance] += 1
