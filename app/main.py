@@ -18,11 +18,9 @@ from app.api.application import create_application
 from app.api.siwe_message import Place
 from app.api.wiring import Condition
 from app.api.wiring import Wiring as ApiWiring
-from app.chain.anvil import DEVELOPMENT_KEYS
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
 from app.chain.nodes import Nodes
-from app.chain.sender import Signer as TxSigner
 from app.core.cors import CorsRules
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
 from app.core.mirror import Standing
@@ -33,6 +31,7 @@ from app.gateway.front import MOUNT, Front
 from app.gateway.ports import Alarm, GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
 from app.gateway.serving import server_config, set_aside_long_lived_objects
+from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, site_key
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
@@ -43,7 +42,7 @@ from app.loops.submit import Submitter
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.portal.pages import pages
-from app.settings import Settings, SettingsError
+from app.settings import Settings
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
@@ -61,8 +60,6 @@ from app.upstream import remote_origin
 
 _LOG = logging.getLogger(__name__)
 
-# Of the published development accounts, those that serve the gateway itself on the embedded chain.
-RECORDER_INDEX, RELAYER_INDEX = 8, 9
 _CLAIM_LIFETIME_S = 14 * 86400
 _SETTLE_S = 2.0
 _LOOK_FOR_STANDING_S = 0.5
@@ -113,9 +110,9 @@ async def running(
         await check(deployment, nodes)
         database = await _database(settings, stack)
         origin = await _origin(settings, stack, say)
-        site_key = await asyncio.to_thread(_site_key, settings)
+        own_site_key = await asyncio.to_thread(site_key, settings)
         contracts = Contracts.of(deployment)
-        ground = _Ground(settings, deployment, nodes, contracts, database, origin, site_key, say, durable)
+        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable)
         patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
         await asyncio.to_thread(patients.load)
         await asyncio.to_thread(consents.load)
@@ -210,11 +207,11 @@ def _submitter(ground: _Ground, journal: Journal) -> Submitter:
     settings = ground.settings
     chain = NodesChain(ground.nodes, ground.contracts, ground.deployment.chain_id, settings.confirmations)
     outbox = Outbox(ground.database)
-    recorder = Lane(_account(settings.recorder_key, RECORDER_INDEX), outbox, chain)
+    recorder = Lane(account(settings.recorder_key, RECORDER_INDEX), outbox, chain)
     return Submitter(
         recorder=recorder,
         planner=LogPlanner(recorder, LogBatches(ground.database), chain, Pace(flush_s=settings.log_flush_s)),
-        relayer=Lane(_account(settings.relayer_key, RELAYER_INDEX), outbox, chain),
+        relayer=Lane(account(settings.relayer_key, RELAYER_INDEX), outbox, chain),
         leadership=Leadership(ground.database, "submit"),
         watch=BacklogWatch(journal.backlog, settings.backlog_alarm_s, _late),
     )
@@ -236,7 +233,7 @@ def _api(
         site_key=ground.site_key,
         token_lifetime_s=settings.token_lifetime_s,
         claim_lifetime_s=_CLAIM_LIFETIME_S,
-        relayer=_account(settings.relayer_key, RELAYER_INDEX).address,
+        relayer=account(settings.relayer_key, RELAYER_INDEX).address,
         standing=follower.standing,
         condition=lambda: _condition(follower, submitter),
         wake_relay=submitter.wake,
@@ -327,29 +324,6 @@ async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _account(key: str, index: int) -> TxSigner:
-    """The account of a configured key; on the embedded chain, which needs none, a published development account."""
-    return TxSigner.of(bytes.fromhex(key.removeprefix("0x")) if key else DEVELOPMENT_KEYS[index])
-
-
-def _site_key(settings: Settings) -> bytes:
-    """The configured site key; on the embedded chain one of its own, made once and kept in the data folder."""
-    if settings.site_key:
-        return bytes.fromhex(settings.site_key.removeprefix("0x"))
-    path = settings.data_dir / "site.key"
-    if not path.exists():
-        temporary = path.with_suffix(".part")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(os.urandom(32).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    if len(key) != 32:
-        raise SettingsError(["CONSENTRY_SITE_KEY: the key kept in the data folder is damaged"])
-    return key
 
 
 def _every(step: int, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -27,7 +27,8 @@ from app.core.identifiers import Address, UnixTime
 from app.core.terms import Role, Window
 from app.demo.samples import write_samples
 from app.demo.seeding import seed
-from app.main import RECORDER_INDEX, RELAYER_INDEX, Gateway, running, serve
+from app.keys import RECORDER_INDEX, RELAYER_INDEX
+from app.main import Gateway, running, serve
 from app.settings import Settings
 
 Say = Callable[[str], None]
