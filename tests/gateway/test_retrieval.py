@@ -511,7 +511,7 @@ async def test_denials_take_steps_of_time(make_world: MakeWorld) -> None:
     token = await world.token()
     loop = asyncio.get_running_loop()
     for study in (MISSING, A1, StudyUid("1.2.7")):
-        took_s = []
+        took_s: list[float] = []
         while not took_s or (min(took_s) >= 0.1 and len(took_s) < 50):  # on a busy machine some take a step more
             began = loop.time()
             assert (await world.ask(f"/studies/{study}", token)).status == 404
