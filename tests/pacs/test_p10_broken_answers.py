@@ -8,7 +8,7 @@ from app.core.dicomweb import Level, Representation, Search
 from app.core.identifiers import StudyUid
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.http_connection import HttpAnswer
-from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
+from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginTooBroadError, OriginUnavailableError
 from app.pacs.remote import RemoteOrigin, SearchLimits
 from tests.pacs.asking import AS_STORED, retrieval
 from tests.pacs.breaking_server import Exchange, always, breaking_server
@@ -279,6 +279,6 @@ async def test_an_archive_without_end_is_given_up():
 
     async with breaking_server(script) as server:
         origin = RemoteOrigin(HttpOrigin(server.url), QUICK, SearchLimits(page_rows=10, rows=35))
-        with pytest.raises(OriginInvalidError):
+        with pytest.raises(OriginTooBroadError):
             await origin.search(Search(Level.STUDY))
         await origin.aclose()
