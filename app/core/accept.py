@@ -67,6 +67,15 @@ def parse_accept(values: Sequence[bytes]) -> list[MediaRange] | None:
     return sorted(ranges, key=lambda one: -one.weight)
 
 
+def refuses(ranges: Sequence[MediaRange], media_type: str) -> bool:
+    """Whether the range closest to the type has no weight (RFC 9110 §12.5.1): the type itself speaks before its family,
+    and the family before all of them.
+    """
+    covering = [one for one in ranges if one.covers(media_type)]
+    closest = min(covering, key=lambda one: (one.media_type.count("*"), one.weight), default=None)
+    return closest is not None and closest.weight == 0
+
+
 def _read_range(text: str, at: int) -> tuple[MediaRange, int] | None:
     """The range that starts there, and where it ends."""
     head = _RANGE.match(text, at)

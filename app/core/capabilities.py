@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
-from app.core.accept import parse_accept
+from app.core.accept import parse_accept, refuses
 from app.core.attributes import ATTRIBUTES
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.dicomweb_grammar import PARAMETERS, ROUTES, Route
@@ -63,9 +63,10 @@ class Resource:
 
 def describe(base: str, accept_values: Sequence[bytes]) -> tuple[str, bytes] | None:
     """The media type and the document, None where the user agent takes neither form. ``base``: the root's URL."""
-    for wanted in parse_accept(accept_values) or ():
+    ranges = parse_accept(accept_values) or ()
+    for wanted in ranges:
         for media_type in (WADL, JSON):
-            if wanted.weight and wanted.covers(media_type):
+            if wanted.weight and wanted.covers(media_type) and not refuses(ranges, media_type):
                 return media_type, _document(base, media_type)
     return None
 

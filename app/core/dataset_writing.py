@@ -1,6 +1,7 @@
 """Data sets as the body of an answer: one JSON array, or a part of XML for each (PS3.18 §8.7.3.2, §10.4.4 note 1)."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,7 @@ from app.core.dicomjson import DicomJson
 from app.core.native_model import native_model
 from app.core.negotiation import XML, Chosen
 
+_LONE: Final = re.compile("[\ud800-\udfff]")
 # Made once: json.dumps makes an encoder for each call that is not plain. What was read from JSON holds no circle.
 _encoded: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
@@ -41,7 +43,11 @@ def writing_of(chosen: Chosen, boundary: str) -> DatasetWriting:
 
 
 def _json(dataset: DicomJson) -> bytes:
-    return _encoded(dataset).encode("utf-8", "surrogatepass")
+    text = _encoded(dataset)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a pair, which an escape of the archive's may hide: UTF-8 has none
+        return _LONE.sub("\ufffd", text).encode("utf-8")
 
 
 def _xml(dataset: DicomJson) -> bytes:

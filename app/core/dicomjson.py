@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 from app.core.attributes import (
@@ -65,7 +66,14 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise DatasetInvalidError("not a number")  # NaN and Infinity, which JSON does not have
 
 
-_decoded: Final = json.JSONDecoder(parse_constant=_refuse_constant).decode
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise DatasetInvalidError("not a number")  # 1e400, which would be written as Infinity
+    return number
+
+
+_decoded: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
 
 def identity(dataset: DicomJson) -> Subject:

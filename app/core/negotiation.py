@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from app.core.accept import MediaRange, parse_accept
+from app.core.accept import MediaRange, parse_accept, refuses
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.problem import Problem, problem
 
@@ -122,13 +122,12 @@ def _negotiated(representation: Representation, accept_values: tuple[bytes, ...]
     if ranges is None:
         return problem("not-acceptable")
     offers = _offers(representation, single=single)
-    refused = [one for one in ranges if one.weight == 0]
     wanted = [one for one in ranges if one.weight]
     acceptable = [
         _chosen(representation, offer, media_range, wanted)
         for media_range in wanted
         for offer in offers
-        if _takes(media_range, offer) and not any(_names(one, offer) for one in refused)
+        if _takes(media_range, offer) and not _is_refused(offer, ranges)
     ]
     if not acceptable:
         return problem("not-acceptable")
@@ -167,11 +166,11 @@ def _takes(media_range: MediaRange, offer: _Offer) -> bool:
     return media_range.covers(offer.media_type)
 
 
-def _names(media_range: MediaRange, offer: _Offer) -> bool:
-    """Whether the range means just this offer, rather than a family that it belongs to."""
-    if offer.multipart:
-        return media_range.media_type == _MULTIPART and media_range.type == offer.media_type
-    return media_range.media_type == offer.media_type
+def _is_refused(offer: _Offer, ranges: Sequence[MediaRange]) -> bool:
+    """Whether the offer is refused by name, though some range may take it. An envelope is refused for what is in it."""
+    if not offer.multipart:
+        return refuses(ranges, offer.media_type)
+    return any(one.weight == 0 and one.media_type == _MULTIPART and one.type == offer.media_type for one in ranges)
 
 
 def _chosen(

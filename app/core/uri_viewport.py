@@ -6,6 +6,8 @@ from typing import Final
 Region = tuple[float, float, float, float]
 
 EVERYTHING: Final[Region] = (0.0, 0.0, 1.0, 1.0)
+# Pixels on a side: what a viewport of WADO-RS may say here.
+MOST: Final = 99_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class UriViewport:
         top, bottom = _span(self.region[1], self.region[3], rows)
         width, height = right - left, bottom - top
         scales = [most / size for most, size in ((self.columns, width), (self.rows, height)) if most is not None]
-        scale = min(scales, default=1.0)
+        # One bound says nothing of the other side: of a thin strip that would become a picture of any size
+        scale = min(min(scales, default=1.0), MOST / width, MOST / height)
         size = f"{max(1, round(width * scale))},{max(1, round(height * scale))}"
         is_whole = (left, top, width, height) == (0, 0, columns, rows)
         return size if is_whole else f"{size},{left},{top},{width},{height}"

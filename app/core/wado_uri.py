@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from app.core.accept import MediaRange, parse_accept
+from app.core.accept import MediaRange, parse_accept, refuses
 from app.core.dicomweb import Representation, Retrieve
 from app.core.dicomweb_grammar import MAX_UID_LENGTH
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
@@ -119,17 +119,13 @@ def _selected(content_type: str | None, accept_values: Sequence[bytes], syntax: 
     wanted: dict[str, MediaRange] = {}
     for media_range in ranges:
         for media_type in (*PICTURES, _DICOM):
-            if media_range.weight and media_range.covers(media_type) and not _refuses(ranges, media_type):
+            if media_range.weight and media_range.covers(media_type) and not refuses(ranges, media_type):
                 wanted.setdefault(media_type, media_range)
     if not wanted:
         return None
     if next(iter(wanted)) == _DICOM:
         return _with_syntax(wanted[_DICOM].transfer_syntax, syntax)
     return ", ".join(media_type for media_type in wanted if media_type != _DICOM)
-
-
-def _refuses(ranges: Sequence[MediaRange], media_type: str) -> bool:
-    return any(one.weight == 0 and one.media_type == media_type for one in ranges)
 
 
 def _with_syntax(in_type: str, in_parameter: str) -> str:

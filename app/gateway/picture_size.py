@@ -13,6 +13,7 @@ from app.gateway.metadata import Metadata
 from app.pacs.origin import DicomJson, Origin
 
 _ROWS, _COLUMNS = "00280010", "00280011"
+_MOST = 0xFFFF
 
 
 async def in_pixels(
@@ -36,7 +37,8 @@ async def in_pixels(
 
 
 def _count(dataset: DicomJson, tag: str) -> int:
-    """The one number of the element, 0 where there is none."""
+    """The one number of the element, 0 where there is none, or none that a US may be (PS3.5 §6.2)."""
     element = dataset.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
-    return values[0] if isinstance(values, list) and len(values) == 1 and type(values[0]) is int else 0
+    number = values[0] if isinstance(values, list) and len(values) == 1 and type(values[0]) is int else 0
+    return number if 0 < number <= _MOST else 0

@@ -128,6 +128,10 @@ def test_json_says_the_same() -> None:
         ("application/json;q=0.5, application/vnd.sun.wadl+xml", WADL),
         ("text/html", None),
         ("application/vnd.sun.wadl+xml;q=0", None),
+        ("application/vnd.sun.wadl+xml;q=0, */*", JSON),
+        ("application/*;q=0, */*", None),
+        ("application/*;q=0, application/json;q=0.1, */*", JSON),
+        ("application/json, */*;q=0", JSON),
         ("/", None),
     ],
 )

@@ -86,7 +86,12 @@ def test_an_answer_is_a_list_of_data_sets(body: bytes, datasets: list[Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [b"[", b"7", b"[7]", b'"x"', b"[NaN]", b"[Infinity]", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"null"]
+    "body",
+    [
+        *[b"[", b"7", b"[7]", b'"x"', b"[NaN]", b"[Infinity]", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"null"],
+        # Numbers that no reader of ours would get back
+        *[b'[{"00281050":{"vr":"DS","Value":[%s]}}]' % number for number in (b"1e400", b"-1e400", b"1" * 4301)],
+    ],
 )
 def test_an_answer_that_is_not_json_data_sets_is_invalid(body: bytes) -> None:
     with pytest.raises(DatasetInvalidError):

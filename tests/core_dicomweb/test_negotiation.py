@@ -187,6 +187,8 @@ NOT_ACCEPTABLE: Final = [
     ("search", "text/html"),
     ("search", "application/dicom+json;q=0"),
     ("search", "*/*;q=0"),
+    ("thumbnail", "image/*;q=0, */*"),
+    ("thumbnail", "*/*, image/*;q=0"),
     ("metadata", "application/dicom"),
     ("study", "application/dicom"),  # many instances do not fit one part
     ("study", "application/*"),

@@ -40,6 +40,10 @@ SAME_AS: Final = [
     ("", "image/png", "/rendered", "", "image/png"),
     ("", "image/png;q=0.5, image/jpeg;q=0.4", "/rendered", "", "image/png"),
     ("", "image/jpeg;q=0, image/*", "/rendered", "", "image/png"),
+    ("", "image/*;q=0, */*", "", "", "application/dicom"),
+    ("", "image/*;q=0, image/gif, */*;q=0.1", "/rendered", "", "image/gif"),
+    # What Java's own client says where nobody told it otherwise
+    ("", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "/rendered", "", "image/gif, image/jpeg, image/png"),
     ("", "application/dicom", "", "", "application/dicom"),
     ("&contentType=image/jpeg", "image/png", "/rendered", "", "image/jpeg"),
     ("&contentType=image%2Fpng", None, "/rendered", "", "image/png"),
@@ -132,6 +136,10 @@ VIEWPORTS: Final = [
     (None, None, (0.9999, 0.9999, 1.0, 1.0), 512, 256, "1,1,255,511,1,1"),
     (None, None, (0.0, 0.0, 0.9999, 1.0), 512, 256, "256,512"),
     (None, None, (0.2, 0.2, 0.4, 0.4), 1, 1, "1,1"),
+    # A strip of one pixel's width, made as wide as may be, would be as high as no picture is
+    (None, 99_999, (0.0, 0.0, 0.001, 1.0), 1000, 1000, "100,99999,0,0,1,1000"),
+    (99_999, None, (0.0, 0.0, 1.0, 0.001), 1000, 1000, "99999,100,0,0,1000,1"),
+    (99_999, 99_999, EVERYTHING, 65_535, 65_535, "99999,99999"),
 ]
 
 

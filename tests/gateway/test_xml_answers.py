@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.terms import Action
+from app.gateway.ports import Alarm
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.memory_origin import MemoryOrigin, Stored
 from tests.gateway.people import A1, ANNA, BERT, CARL, archive
@@ -118,6 +119,32 @@ async def test_what_json_would_pass_and_xml_cannot_hold_is_refused(make_world: M
     origin.answer_with = lambda _retrieve, _answer: origin.whole("application/dicom+json", json.dumps([row]).encode())
     reply = await world.ask(f"{INSTANCE}/metadata", await world.token(), XML)
     assert reply.problem == "upstream-invalid"
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
+@pytest.mark.parametrize("accept", ["application/dicom+json", "application/dicom+xml"])
+async def test_a_number_that_json_does_not_have_is_not_passed_on(
+    make_world: MakeWorld, number: str, accept: str
+) -> None:
+    origin = archive()
+    world = await make_world(origin)
+    world.grant(await world.enrol(ANNA))
+    row = origin.stored[0].metadata() | {"00281050": {"vr": "DS", "Value": ["PLACE"]}}
+    body = json.dumps([row]).replace('"PLACE"', number).encode()
+    origin.answer_with = lambda _retrieve, _answer: origin.whole("application/dicom+json", body)
+    reply = await world.ask(f"{INSTANCE}/metadata", await world.token(), ("Accept", accept))
+    assert (reply.status, reply.problem) == (502, "upstream-invalid")
+    assert world.alarms == [Alarm.UPSTREAM_INVALID]
+
+
+@pytest.mark.parametrize("accept", ["application/dicom+json", "application/dicom+xml"])
+async def test_half_a_pair_is_no_character_in_either_form(make_world: MakeWorld, accept: str) -> None:
+    hostile = Stored(ANNA, A1, A1 + ".1", A1 + ".1.1", "a\ud800b\udfffc")  # type: ignore[arg-type]
+    world = await make_world(MemoryOrigin([hostile]))
+    world.grant(await world.enrol(ANNA))
+    reply = await world.ask(f"{INSTANCE}/metadata", await world.token(), ("Accept", accept))
+    assert reply.status == 200
+    assert "a\ufffdb\ufffdc" in reply.body.decode("utf-8")
 
 
 async def test_xml_needs_the_same_consent(world: World) -> None:
