@@ -47,6 +47,7 @@ def test_patients_of_an_actor_are_those_it_may_ask_about(rng: random.Random) -> 
                 assert request.patient in state.patients_of(request.actor)
                 asked += 1
         for person in maker.actors:
+            assert state.count_of(person) >= len(state.patients_of(person))
             for key in maker.patients:
                 patient = state.patient(key)
                 controls = patient is not None and patient.actor == person

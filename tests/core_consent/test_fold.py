@@ -24,7 +24,7 @@ from app.core.events import (
     RoleWithdrawn,
 )
 from app.core.fold import ContradictionError, fold, fold_all
-from app.core.grants import Consent
+from app.core.grants import Consent, append, names_studies
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -154,6 +154,27 @@ def test_what_cannot_follow_is_a_contradiction(case: tuple[Sequence[Event], Even
 def patient_in(state: State) -> tuple[int, int, int, int]:
     patient = state.patients[PATIENT]
     return patient.epoch, patient.granted, patient.move_nonce, patient.guardian_nonce
+
+
+def test_packed_consents_say_whether_any_names_studies() -> None:
+    everything = Consent(
+        id=ConsentId(b"\x01" * 32),
+        patient=PATIENT,
+        grantee=TERMS.grantee,
+        ordinal=0,
+        epoch=0,
+        effect=Effect.PERMIT,
+        actions=Action.VIEW,
+        purposes=1,
+        window=WINDOW,
+        studies=(),
+        capacity=Capacity.CONTROLLER,
+    )
+    named = replace(everything, studies=STUDIES)
+    assert not names_studies(b"")
+    assert not names_studies(append(append(b"", everything), everything))
+    assert names_studies(append(append(b"", everything), named))
+    assert names_studies(append(append(b"", named), everything))
 
 
 def test_a_patient_from_enrolment_to_a_new_controller() -> None:

@@ -4,14 +4,18 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
+from app.core.basis import role_id
 from app.core.consent import GENESIS
-from app.core.events import ConsentGranted
+from app.core.events import ConsentGranted, PatientEnrolled, RoleSet, RoleWithdrawn
 from app.core.fold import fold_all
-from app.core.identifiers import ConsentId
+from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
 from app.core.mirror import Block, Extended, Kept, Mirror, extend
-from app.core.policy import Deny, DenyReason, Permit, decide_standing
+from app.core.policy import Deny, DenyReason, Permit, decide_standing, decide_storing
+from app.core.terms import Role, Window
 from tests.core_consent.forks import Forks
-from tests.core_consent.model import Maker, permits
+from tests.core_consent.model import T0, Maker, permits
 
 
 def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
@@ -47,6 +51,23 @@ def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[in
             seen[verdict.reason.value] += 1
     wanted = {"permit", "revoked-here", "denied-by-consent", "not-final", "no-consent", "no-role", "patient-unknown"}
     assert wanted <= set(seen), seen
+
+
+@pytest.mark.parametrize(("final", "head"), [(True, True), (True, False), (False, True), (False, False)])
+def test_p06_storing_needs_the_role_in_both_states(rng: random.Random, *, final: bool, head: bool) -> None:
+    forks = Forks(rng, Maker(rng))
+    device, key = Address(b"\xde" * 20), PatientKey(b"\x0b" * 32)
+    role, now = role_id(Role.UPLOADER), UnixTime(T0 + 100)
+    given = RoleSet(role, device, Window(UnixTime(T0), UnixTime(T0 + 1_000)))
+    enrolled = PatientEnrolled(key, Address(b"\xc1" * 20), now)
+    forks.grow([enrolled, given] if final else [enrolled])
+    forks.settle(1)
+    if head != final:
+        forks.grow([given if head else RoleWithdrawn(role, device)])
+    verdict = decide_storing(forks.mirror.standing, device, key, now)
+    assert isinstance(verdict, Permit) == (final and head)
+    if isinstance(verdict, Deny):
+        assert verdict.reason is (DenyReason.NOT_FINAL if head else DenyReason.NO_ROLE)
 
 
 def test_p06_final_stays_behind_when_finality_stalls(rng: random.Random) -> None:

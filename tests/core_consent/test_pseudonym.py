@@ -58,3 +58,8 @@ def test_one_patient_is_derived_once() -> None:
 def test_short_keys_and_salts_are_refused(site_key: bytes, salt: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         Pseudonymizer(site_key, salt, 1, CONTRACT)
+
+
+def test_spaces_that_somebody_typed_around_an_id_are_not_part_of_it() -> None:
+    assert Subject.typed(" MRN-1  ", " Sankt Anna ") == SUBJECT
+    assert Subject.typed("\tMRN 1", "") == Subject("\tMRN 1", "")

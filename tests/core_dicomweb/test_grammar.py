@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.dicomweb import Level, Representation, Retrieve, Search, Store
-from app.core.dicomweb_grammar import MAX_FRAMES, ROUTES, parse
+from app.core.dicomweb_grammar import MAX_FRAMES, ROUTES, methods_of, parse
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.core.problem import Problem
 
@@ -301,3 +301,18 @@ def test_of_a_thumbnail_only_the_size_is_asked_for(path: str, raw: str, expected
 def test_accept_is_handed_on_and_rendering_parameters_mean_nothing_elsewhere() -> None:
     target = parse("GET", f"{_INSTANCE}/frames/1".encode(), b"accept=image%2Fjpeg&quality=0")
     assert target == Retrieve(Representation.FRAMES, S, E, N, (1,), accept="image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (b"/studies", ("GET", "HEAD", "OPTIONS", "POST")),
+        (b"/studies/1.2/series", ("GET", "HEAD", "OPTIONS")),
+        (b"/studies/not-a-uid/metadata", ("GET", "HEAD", "OPTIONS")),
+        (b"/studies/1.2/nowhere", ()),
+        (b"", ()),
+        (b"studies", ()),
+    ],
+)
+def test_the_methods_of_a_path(path: bytes, methods: tuple[str, ...]) -> None:
+    assert tuple(sorted(methods_of(path))) == methods

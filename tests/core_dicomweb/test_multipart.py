@@ -21,7 +21,7 @@ from app.core.multipart import (
     PartHead,
     boundary_of,
 )
-from app.core.part_writing import PartWriter, content_type_of
+from app.core.part_writing import PartWriter, content_type_of, length_of
 
 Part = tuple[tuple[tuple[bytes, bytes], ...], bytes]
 
@@ -290,3 +290,16 @@ def test_a_part_without_a_type_has_the_answers_and_two_types_are_refused() -> No
     assert content_type_of(PartHead(()), "x/y") == ("x/y", "")
     with pytest.raises(MultipartInvalidError):
         content_type_of(PartHead(((b"content-type", b"a/b"), (b"content-type", b"a/b"))), "x/y")
+
+
+@pytest.mark.parametrize(
+    ("said", "length"),
+    [([], None), ([b"0"], 0), ([b"1234"], 1234), ([b"-1"], None), ([b"+1"], None), ([b"1 "], None), ([b"x"], None)],
+)
+def test_the_length_a_part_says_it_has(said: list[bytes], length: int | None) -> None:
+    assert length_of(PartHead(tuple((b"content-length", value) for value in said))) == length
+
+
+def test_a_part_with_two_lengths_has_none_that_counts() -> None:
+    with pytest.raises(MultipartInvalidError):
+        length_of(PartHead(((b"content-length", b"1"), (b"content-length", b"1"))))

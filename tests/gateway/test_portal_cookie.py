@@ -3,39 +3,14 @@
 import pytest
 
 from app.core.credentials import SESSION_COOKIE
-from app.core.cross_site import asked_by_own_page
+from tests.core_entry.test_cross_site import ASKED, OTHER
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.people import A1, ANNA, archive
 from tests.gateway.test_wado_uri import uri
-from tests.gateway.world import PAGE_ORIGIN, World
+from tests.gateway.world import World
 
-OWN, OTHER = PAGE_ORIGIN.decode(), "https://evil.example"
 INSTANCE = f"/studies/{A1}/series/{A1}.1/instances/{A1}.1.1"
 TARGETS = ["/studies", f"{INSTANCE}/metadata", f"{INSTANCE}/rendered", f"{INSTANCE}/frames/1", uri()]
-
-# (what the browser says of who asks, whether the cookie counts)
-ASKED = [
-    ([("Sec-Fetch-Site", "same-origin")], True),
-    ([("Sec-Fetch-Site", "none")], True),
-    ([("Sec-Fetch-Site", "same-site")], False),
-    ([("Sec-Fetch-Site", "cross-site")], False),
-    ([("Sec-Fetch-Site", "")], False),
-    ([("Sec-Fetch-Site", "Same-Origin")], False),
-    ([("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "same-origin")], False),
-    ([("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-origin")], False),
-    ([("Origin", OWN)], True),
-    ([("Origin", OWN), ("Sec-Fetch-Site", "same-origin")], True),
-    ([("Origin", OTHER)], False),
-    ([("Origin", OTHER), ("Sec-Fetch-Site", "same-origin")], False),
-    ([("Origin", OTHER), ("Sec-Fetch-Site", "none")], False),
-    ([("Origin", "null"), ("Sec-Fetch-Site", "none")], False),
-    ([("Origin", OWN + ".evil.example")], False),
-    ([("Origin", OWN.upper())], False),
-    ([("Origin", OWN), ("Origin", OTHER)], False),
-    ([("Origin", OWN), ("Origin", OWN)], False),
-    ([("Referer", OWN + "/viewer")], False),
-    ([], False),
-]
 
 
 @pytest.fixture
@@ -43,12 +18,6 @@ async def world(make_world: MakeWorld) -> World:
     world = await make_world(archive())
     world.grant(await world.enrol(ANNA))
     return world
-
-
-@pytest.mark.parametrize(("said", "counts"), ASKED)
-def test_who_made_the_browser_ask(said: list[tuple[str, str]], *, counts: bool) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in said]
-    assert asked_by_own_page(headers, frozenset({PAGE_ORIGIN})) is counts
 
 
 @pytest.mark.parametrize(("said", "counts"), ASKED)
