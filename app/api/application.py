@@ -60,7 +60,8 @@ async def _problem(_request: Request, error: Any) -> Response:  # noqa: ANN401 -
 async def _http(request: Request, error: Any) -> Response:  # noqa: ANN401
     found = problem(_BY_STATUS.get(error.status_code, "internal"))
     if error.status_code == 405:
-        found = found.with_header("Allow", _allowed(request.scope["path"]))
+        # A page has one route; of the API's, Starlette names the methods of the first alone
+        found = found.with_header("Allow", _allowed(request.scope["path"]) or error.headers["Allow"])
     return answer(found)
 
 
@@ -69,7 +70,7 @@ async def _meaning(_request: Request, error: Any) -> Response:  # noqa: ANN401
 
 
 def _allowed(path: str) -> str:
-    """Every method that some route serves at the path; Starlette names those of the first route alone."""
+    """Every method that some route of the API serves at the path."""
     routes = [route for module in _MODULES for route in module.router.routes if isinstance(route, APIRoute)]
     return ", ".join(
         sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})

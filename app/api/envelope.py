@@ -19,6 +19,8 @@ _UNLESS_SAID = {
     "Cache-Control": "private, no-store",
     "Vary": "Authorization, Cookie",
     "X-Content-Type-Options": "nosniff",
+    # A page of a neighbouring host brings the portal's cookie along; it may take no answer into itself
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.core.credentials import SESSION_COOKIE
 from app.core.problem import ProblemError, problem
-from app.portal.templating import GUARDING, page
+from app.portal.templating import GUARDING, READ, page
 from app.portal.viewer import viewer
 from app.portal.viewer_files import ViewerFolder
 from app.portal.visitor import SIGN_IN, comes_from_elsewhere, local_path, session_of, without_session
@@ -24,12 +24,12 @@ def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
     """
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
+    @router.api_route("/", methods=READ)
     async def start(request: Request) -> Response:
         session = await session_of(request, sessions)
         return page("start.html", origin=origin_url, account=_account(session))
 
-    @router.get(SIGN_IN)
+    @router.api_route(SIGN_IN, methods=READ)
     async def signin(request: Request, next: str = "/") -> Response:  # noqa: A002 - the parameter's name in the address
         session = await session_of(request, sessions)
         if session is None and comes_from_elsewhere(request):
@@ -48,7 +48,7 @@ def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
         leaving.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
         return leaving
 
-    @router.get("/static/{name}")
+    @router.api_route("/static/{name}", methods=READ)
     async def part(name: str) -> FileResponse:
         if name not in _PARTS:
             raise HTTPException(404)

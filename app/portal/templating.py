@@ -19,6 +19,9 @@ GUARDING = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# RFC 9110 §9.1: what can be had can be asked about.
+READ = ["GET", "HEAD"]
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,

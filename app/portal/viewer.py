@@ -4,12 +4,13 @@ files.
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.portal.templating import GUARDING, page, render
+from app.portal.templating import GUARDING, READ, page, render
 from app.portal.viewer_files import ViewerFile, ViewerFolder
 from app.portal.visitor import session_of, without_session
 from app.store.sessions import Sessions
@@ -32,14 +33,14 @@ def viewer(origin_url: str, folder: ViewerFolder, sessions: Sessions) -> APIRout
     settings = render("viewer-settings.js", origin=origin_url).encode()
     settings_tag = hashlib.sha256(settings).hexdigest()[:32]
 
-    @router.get(MOUNT + "/settings.js")
+    @router.api_route(MOUNT + "/settings.js", methods=READ)
     async def viewer_settings(request: Request) -> Response:
         if _has(request, settings_tag):
             return _not_modified(settings_tag, "no-cache")
         headers = {**GUARDING, "Cache-Control": "no-cache", "ETag": f'"{settings_tag}"'}
         return Response(settings, 200, headers, "text/javascript")
 
-    @router.api_route(MOUNT + "/{path:path}", methods=["GET", "HEAD"])
+    @router.api_route(MOUNT + "/{path:path}", methods=READ)
     async def part(request: Request, path: str) -> Response:
         build = folder.build()
         if build is not None and path.startswith(build.name + "/"):
@@ -52,7 +53,7 @@ def viewer(origin_url: str, folder: ViewerFolder, sessions: Sessions) -> APIRout
             raise HTTPException(404)
         return await viewer_page(request)
 
-    @router.get(MOUNT)
+    @router.api_route(MOUNT, methods=READ)
     async def viewer_page(request: Request) -> Response:
         if await session_of(request, sessions) is None:
             return without_session(request)
@@ -74,15 +75,16 @@ def viewer(origin_url: str, folder: ViewerFolder, sessions: Sessions) -> APIRout
 
 
 def _file(request: Request, file: ViewerFile) -> Response:
-    if _has(request, file.etag):
-        return _not_modified(file.etag, _FOR_EVER)
-    headers = {**GUARDING, "Cache-Control": _FOR_EVER, "ETag": f'"{file.etag}"', "Vary": "Accept-Encoding"}
+    path, etag, headers = file.path, file.etag, {"Vary": "Accept-Encoding"}
+    if file.compressed is not None and _takes_gzip(request):
+        # Other bytes, another tag (RFC 9110 §8.8.3.3): whoever has a part of one must not go on with the other
+        path, etag = file.compressed, f"{file.etag}-gzip"
+        headers["Content-Encoding"] = "gzip"
+    if _has(request, etag):
+        return _not_modified(etag, _FOR_EVER, {"Vary": "Accept-Encoding"})
+    headers |= {**GUARDING, "Cache-Control": _FOR_EVER, "ETag": f'"{etag}"'}
     if file.media_type.startswith("text/javascript"):
         headers["Content-Security-Policy"] = WORKER_POLICY
-    path = file.path
-    if file.compressed is not None and _takes_gzip(request):
-        path = file.compressed
-        headers["Content-Encoding"] = "gzip"
     return FileResponse(path, headers=headers, media_type=file.media_type)
 
 
@@ -92,8 +94,9 @@ def _has(request: Request, etag: str) -> bool:
     return etag in re.findall(r'(?:W/)?"([^"]*)"', told) or told.strip() == "*"
 
 
-def _not_modified(etag: str, cache: str) -> Response:
-    return Response(status_code=304, headers={**GUARDING, "Cache-Control": cache, "ETag": f'"{etag}"'})
+def _not_modified(etag: str, cache: str, more: Mapping[str, str] | None = None) -> Response:
+    headers = {**GUARDING, "Cache-Control": cache, "ETag": f'"{etag}"', **(more or {})}
+    return Response(status_code=304, headers=headers)
 
 
 def _takes_gzip(request: Request) -> bool:

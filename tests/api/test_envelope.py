@@ -42,6 +42,7 @@ async def test_every_answer_may_hold_phi() -> None:
     assert headers["cache-control"] == "private, no-store"
     assert headers["vary"] == "Authorization, Cookie"
     assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
 async def test_a_route_may_say_otherwise() -> None:

@@ -130,6 +130,34 @@ async def test_a_file_is_kept_for_ever_and_compressed_for_who_takes_it(portal: P
     assert (head.status_code, head.body, head.headers["content-length"]) == (200, b"", str(len(SCRIPT)))
 
 
+async def test_each_coding_has_a_tag_of_its_own(portal: Portal) -> None:
+    write_viewer(portal.folder)
+    path = "/viewer/1-a/app.js"
+    plain, squeezed = [(await portal.get(path, accept_encoding=coding)).headers["etag"] for coding in ("br", "gzip")]
+    assert plain != squeezed
+    for coding, tag, other in (("br", plain, squeezed), ("gzip", squeezed, plain)):
+        had = await portal.get(path, accept_encoding=coding, if_none_match=tag)
+        assert (had.status_code, had.headers["etag"], had.headers["vary"]) == (304, tag, "Accept-Encoding")
+        assert (await portal.get(path, accept_encoding=coding, if_none_match=other)).status_code == 200
+        # A part of one is never followed by a part of the other
+        whole = await portal.get(path, accept_encoding=coding, range="bytes=9-", if_range=other)
+        assert (whole.status_code, whole.headers["etag"]) == (200, tag)
+
+
+async def test_whoever_may_read_a_page_may_ask_about_it(portal: Portal) -> None:
+    write_viewer(portal.folder)
+    for path in ("/", "/signin", "/static/signin.js", "/viewer", "/viewer/", "/viewer/settings.js"):
+        read = await portal.get(path, signed_in=True)
+        head = await portal.get(path, signed_in=True, method="HEAD")
+        assert (read.status_code, head.status_code) == (200, 200), path
+        assert head.headers == read.headers, path
+        refused = await portal.get(path, signed_in=True, method="DELETE")
+        assert refused.status_code == 405
+        assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}, path
+    assert (await portal.get("/viewer", method="HEAD")).status_code == 303
+    assert (await portal.get("/signout")).headers["allow"] == "POST"
+
+
 async def test_what_a_browser_has_is_not_sent_again(portal: Portal) -> None:
     write_viewer(portal.folder)
     for path in ("/viewer/1-a/app.js", "/viewer/settings.js"):

@@ -52,13 +52,16 @@ def test_who_may_read(rules: str, origin: str) -> None:
     assert granted.get(b"access-control-allow-credentials") == (b"true" if credentials else None)
     exposed = granted[b"access-control-expose-headers"].split(b", ")
     assert {b"Access-Record-Id", b"Warning", b"Content-Location", b"Content-Range", b"WWW-Authenticate"} <= set(exposed)
+    assert {b"Accept-Ranges", b"Allow", b"Content-Encoding", b"Content-Length", b"ETag", b"Retry-After"} <= set(exposed)
     assert preflight is not None
     told = dict(preflight)
     assert len(told) == len(preflight)
     assert told[b"access-control-allow-origin"] == allowed
     assert told.get(b"access-control-allow-credentials") == (b"true" if credentials else None)
-    assert b"Authorization" in told[b"access-control-allow-headers"].split(b", ")
-    assert {b"GET", b"HEAD", b"POST"} <= set(told[b"access-control-allow-methods"].split(b", "))
+    asked_with = {b"Accept", b"Accept-Encoding", b"Authorization", b"Content-Type", b"If-Range", b"Range"}
+    assert asked_with <= set(told[b"access-control-allow-headers"].split(b", "))
+    assert int(told[b"access-control-max-age"]) == 600
+    assert {b"GET", b"HEAD", b"POST", b"OPTIONS"} <= set(told[b"access-control-allow-methods"].split(b", "))
     assert b"*" not in told[b"access-control-allow-headers"]
     assert b"access-control-expose-headers" not in told
 

@@ -16,7 +16,7 @@ from tests.gateway.world import PUBLIC_URL, Reply, World, ask
 
 VIEWER, OTHER = "https://viewer.example", "https://evil.example"
 INSTANCE = f"/studies/{A1}/series/{A1}.1/instances/{A1}.1.1"
-DOORS = ["/studies", f"{INSTANCE}/rendered", f"{INSTANCE}/nowhere", uri(), "/", "/studies/..%2f"]
+DOORS = ["/studies", f"{INSTANCE}/rendered", f"{INSTANCE}/nowhere", uri(), "/", "", "/studies/..%2f"]
 
 
 @pytest.fixture
