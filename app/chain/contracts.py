@@ -1,6 +1,6 @@
-"""What is asked of and sent to the four contracts (docs/CHAIN.md): calldata, views, and reverts by name."""
+"""What is asked of and sent to the contracts (docs/CHAIN.md): calldata, views, and reverts by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Generic, Self, TypeVar, cast
@@ -25,7 +25,9 @@ from app.core.identifiers import (
     StudyKey,
     UnixTime,
 )
-from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
+from app.core.messages import TeamChange
+from app.core.policy import AccessRequest
+from app.core.terms import Action, Capacity, DateSpan, Effect, TeamPart, Terms, Window
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -82,7 +84,10 @@ class KeptConsent:
     actions: Action
     purposes: int
     window: Window
+    dates: DateSpan
+    share_depth: int
     grantee: Grantee
+    parent: ConsentId
     studies: tuple[StudyKey, ...]
 
 
@@ -131,7 +136,7 @@ class RolesContract(_Contract):
         return self.view("holds", _one(bool), role, account)
 
     def window(self, role: RoleId, account: Address) -> View[Window]:
-        return self.view("window", lambda ends: Window(UnixTime(ends[0]), UnixTime(ends[1])), role, account)
+        return self.view("window", _window, role, account)
 
     def default_admin(self) -> View[Address]:
         return self.view("defaultAdmin", _one(_address))
@@ -194,6 +199,31 @@ class PatientsContract(_Contract):
         return self.view("patient", lambda outputs: _kept_patient(outputs[0]), patient)
 
 
+class TeamsContract(_Contract):
+    """CareTeams."""
+
+    __slots__ = ()
+
+    def create(self, team: Grantee) -> CallData:
+        return self.call("createTeam", team)
+
+    def set_part(self, team: Grantee, account: Address, part: TeamPart, window: Window | None) -> CallData:
+        return self.call("setPart", team, account, part, *_ends(window))
+
+    def set_part_by_signature(
+        self, change: TeamChange, words_hash: bytes, signer: Signer, signature: bytes
+    ) -> CallData:
+        window = (change.start, change.until)
+        signed = (words_hash, change.deadline, signer, signature)
+        return self.call("setPartBySignature", change.team, change.account, change.part, *window, *signed)
+
+    def window(self, team: Grantee, account: Address, part: TeamPart) -> View[Window]:
+        return self.view("partWindow", _window, team, account, part)
+
+    def nonce(self, team: Grantee) -> View[int]:
+        return self.view("teamNonce", _one(int), team)
+
+
 class ConsentsContract(_Contract):
     """ConsentRegistry."""
 
@@ -206,6 +236,12 @@ class ConsentsContract(_Contract):
         self, terms: Terms, words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
     ) -> CallData:
         return self.call("grantBySignature", _terms(terms), words_hash, deadline, signer, signature)
+
+    def grant_all_by_signature(
+        self, grants: Sequence[Terms], words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
+    ) -> CallData:
+        each = [_terms(terms) for terms in grants]
+        return self.call("grantAllBySignature", each, words_hash, deadline, signer, signature)
 
     def revoke(self, patient: PatientKey, consent: ConsentId) -> CallData:
         return self.call("revoke", patient, consent)
@@ -233,19 +269,10 @@ class ConsentsContract(_Contract):
     def epoch(self, patient: PatientKey) -> View[int]:
         return self.view("epoch", _one(int), patient)
 
-    def decide(
-        self, actor: Address, patient: PatientKey, study: StudyKey, action: Action, purpose: Purpose
-    ) -> View[BasisId | None]:
+    def decide(self, asked: AccessRequest) -> View[BasisId | None]:
         """The basis of a permit, or None for a deny, at the block's own time."""
-        return self.view(
-            "decide",
-            lambda outputs: BasisId(outputs[1]) if outputs[0] else None,
-            actor,
-            patient,
-            study,
-            action,
-            purpose,
-        )
+        question = (asked.actor, asked.patient, asked.study, asked.study_date or 0, asked.action, asked.purpose)
+        return self.view("decide", lambda outputs: BasisId(outputs[1]) if outputs[0] else None, question)
 
 
 class LogContract(_Contract):
@@ -265,10 +292,11 @@ class LogContract(_Contract):
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The four contracts of one deployment."""
+    """The contracts of one deployment."""
 
     roles: RolesContract
     patients: PatientsContract
+    teams: TeamsContract
     consents: ConsentsContract
     log: LogContract
     reverts: Reverts
@@ -281,6 +309,7 @@ class Contracts:
         return cls(
             roles=RolesContract(deployment.address("ConsentryRoles"), functions["ConsentryRoles"]),
             patients=PatientsContract(deployment.address("PatientRegistry"), functions["PatientRegistry"]),
+            teams=TeamsContract(deployment.address("CareTeams"), functions["CareTeams"]),
             consents=ConsentsContract(deployment.address("ConsentRegistry"), functions["ConsentRegistry"]),
             log=LogContract(deployment.address("AccessLog"), functions["AccessLog"]),
             reverts=Reverts.of(artefacts.values()),
@@ -329,6 +358,14 @@ def _transaction(call: CallData, sender: Address | None) -> dict[str, str]:
     return transaction
 
 
+def _window(ends: tuple[Any, ...]) -> Window:
+    return Window(UnixTime(ends[0]), UnixTime(ends[1]))
+
+
+def _ends(window: Window | None) -> tuple[int, int]:
+    return (0, 0) if window is None else (window.start, window.end)
+
+
 def _one(read: Callable[[Any], U]) -> Callable[[tuple[Any, ...]], U]:
     """Reads the single output."""
     return lambda outputs: read(outputs[0])
@@ -349,20 +386,27 @@ def _terms(terms: Terms) -> tuple[object, ...]:
         terms.window.start,
         terms.window.end,
         terms.studies,
+        terms.dates.first,
+        terms.dates.last,
+        terms.parent,
+        terms.share_depth,
         terms.epoch,
         terms.consent_nonce,
     )
 
 
 def _kept_consent(kept: tuple[Any, ...]) -> KeptConsent:
-    status, effect, actions, purposes, start, end, grantee, studies = kept
+    status, effect, actions, purposes, start, end, first, last, depth, grantee, parent, studies = kept
     return KeptConsent(
         ConsentStatus(status),
         Effect(effect),
         Action(actions),
         purposes,
         Window(UnixTime(start), UnixTime(end)),
+        DateSpan(first, last),
+        depth,
         Grantee(grantee),
+        ConsentId(parent),
         tuple(map(StudyKey, studies)),
     )
 

@@ -11,7 +11,7 @@ from app.core.identifiers import ConsentId
 from app.core.mirror import Block, Extended, Kept, Mirror, extend
 from app.core.policy import Deny, DenyReason, Permit, decide_standing
 from tests.core_consent.forks import Forks
-from tests.core_consent.model import Maker, permits
+from tests.core_consent.model import Maker, lineage, permits
 
 
 def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
@@ -31,7 +31,11 @@ def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[in
             verdict = decide_standing(standing, request, now, revoked_here)
             final, head = permits(final_events, request, now), permits(head_events, request, now)
             both = [basis for basis in head or () if basis in (final or ())]
-            here = [basis for basis in both if (request.patient, ConsentId(basis)) in revoked_here]
+            here = [
+                basis
+                for basis in both
+                if any((request.patient, one) in revoked_here for one in lineage(head_events, ConsentId(basis)))
+            ]
             left = [basis for basis in both if basis not in here]
             if left:
                 assert verdict == Permit(left[0])
