@@ -158,6 +158,11 @@ def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[Bas
     return _by_consent(state, patient, request, now)
 
 
+def deny_covers(actions: int, action: Action) -> bool:
+    """Whether a deny of these actions keeps anybody from that one."""
+    return bool(_DENY_COVERS[actions] & action)
+
+
 def _own_basis(patient: Patient, request: AccessRequest, now: UnixTime) -> BasisId | None:
     if request.action not in _OWN_ACTIONS:
         return None
@@ -190,7 +195,7 @@ def _by_consent(state: State, patient: Patient, request: AccessRequest, now: Uni
                     state, patient, line_at(packed, place), request, now
                 ):
                     bases.append((ordinal, BasisId(consent_id)))
-            elif _DENY_COVERS[actions] & request.action:
+            elif deny_covers(actions, request.action):
                 return Deny(DenyReason.DENIED_BY_CONSENT)
     return tuple(basis for _, basis in sorted(bases)) if bases else Deny(DenyReason.NO_CONSENT)
 
@@ -213,7 +218,7 @@ def _is_denied(state: State, patient: Patient, sharer: Address, request: AccessR
     """Whether a deny keeps the sharer from what is asked for, or from sharing it on."""
     actions = request.action | Action.SHARE
     return any(
-        effect == Effect.DENY and _DENY_COVERS[covered] & actions
+        effect == Effect.DENY and deny_covers(covered, actions)
         for grantee in state.named_as(sharer, now)
         for _, _, effect, covered, _ in in_force(
             patient.live.get(grantee, b""), request.study, request.study_date, 1 << request.purpose, now
