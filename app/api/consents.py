@@ -203,7 +203,7 @@ async def _patient_of(wiring: Wiring, caller: Caller, identity: ConsentId) -> Pa
     submitted = await wiring.consents.grant(identity)
     if submitted is None or not (
         caller.acts_for(submitted.message.patient)
-        or submitted.message.signer == caller.actor
+        or submitted.message.signer == Signer(bytes(caller.actor))
         or caller.holds(Role.AUDITOR)
     ):
         raise ProblemError(problem("not-found"))

@@ -25,17 +25,9 @@ def _asked(grantee: str, **terms: Any) -> dict[str, Any]:
 def _signed(live: Live, name: str, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What was issued, and what came of handing it in signed; active when this returns."""
     client, account = live.signed_in(name), live.account(name)
-    deadline = time.monotonic() + 30
-    while True:
-        issued = client.post("/api/consents/typed-data", asked)
-        document = issued["typed_data"]
-        try:
-            answer = client.post("/api/consents", {"typed_data": document, "signature": sign_typed(account, document)})
-            break
-        except CommandError as refused:
-            # A revocation landed in between: what was issued before it is void.
-            if "nonce-conflict" not in str(refused) or time.monotonic() > deadline:
-                raise
+    issued = client.post("/api/consents/typed-data", asked)
+    document = issued["typed_data"]
+    answer = client.post("/api/consents", {"typed_data": document, "signature": sign_typed(account, document)})
     for consent in answer["consent_ids"]:
         client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 30)
     return issued, answer
