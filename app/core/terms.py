@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 from itertools import pairwise
 
-from app.core.identifiers import ConsentId, Grantee, PatientKey, StudyDate, StudyKey, UnixTime
+from app.core.identifiers import ConsentId, Grantee, PatientKey, StudyKey, UnixTime
 
 
 class Action(IntFlag):
@@ -121,9 +121,6 @@ class DateSpan:
     @property
     def bounded(self) -> bool:
         return bool(self.first or self.last)
-
-    def holds(self, date: StudyDate) -> bool:
-        return self.first <= date and (not self.last or date <= self.last)
 
 
 ALL_DATES = DateSpan()

@@ -77,7 +77,7 @@ RECORDS = st.builds(
     gateway=st.text(max_size=20),
     study_key=st.none() | _sized(32).map(StudyKey),
     study_date=st.none() | st.integers(0, 2**32 - 1).map(StudyDate),
-)
+).map(lambda record: replace(record, study_date=None) if isinstance(record.action, Modification) else record)
 
 
 @given(RECORDS)
