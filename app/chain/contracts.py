@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Generic, Self, TypeVar, cast
 
 from eth_abi.exceptions import DecodingError
@@ -10,6 +9,7 @@ from eth_abi.exceptions import DecodingError
 from app.chain.abi_codec import Functions, Reverts
 from app.chain.artefacts import NAMES, load
 from app.chain.deployment import Deployment
+from app.chain.kept import KeptConsent, KeptPatient, address_of, kept_consent, kept_patient
 from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import MalformedAnswerError, data, quantity, to_data
 from app.chain.rpc import Node, NodeRefusedError
@@ -22,12 +22,11 @@ from app.core.identifiers import (
     PatientKey,
     RoleId,
     Signer,
-    StudyKey,
     UnixTime,
 )
 from app.core.messages import TeamChange
 from app.core.policy import AccessRequest
-from app.core.terms import Action, Capacity, DateSpan, Effect, TeamPart, Terms, Window
+from app.core.terms import Capacity, TeamPart, Terms, Window
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -67,45 +66,6 @@ class RevertError(NodeRefusedError):
         self.values = values
 
 
-class ConsentStatus(IntEnum):
-    """What the registry keeps of a consent id."""
-
-    UNUSED = 0
-    GRANTED = 1
-    REVOKED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class KeptConsent:
-    """A consent as the registry holds it; a tombstone has only its status."""
-
-    status: ConsentStatus
-    effect: Effect
-    actions: Action
-    purposes: int
-    window: Window
-    dates: DateSpan
-    share_depth: int
-    grantee: Grantee
-    parent: ConsentId
-    studies: tuple[StudyKey, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KeptPatient:
-    """A patient as the registry holds it: zero addresses and empty signers where there is none."""
-
-    claim_key: Address
-    claim_until: UnixTime
-    controller: Signer
-    guardian: Signer
-    guardian_until: UnixTime
-    guardian_nonce: int
-    new_controller: Signer
-    move_ready_at: UnixTime
-    move_nonce: int
-
-
 @dataclass(frozen=True, slots=True)
 class _Contract:
     address: Address
@@ -139,7 +99,7 @@ class RolesContract(_Contract):
         return self.view("window", _window, role, account)
 
     def default_admin(self) -> View[Address]:
-        return self.view("defaultAdmin", _one(_address))
+        return self.view("defaultAdmin", _one(address_of))
 
 
 class PatientsContract(_Contract):
@@ -193,10 +153,10 @@ class PatientsContract(_Contract):
         return self.view("capacityOf", _one(Capacity), patient, actor)
 
     def controller_actor(self, patient: PatientKey) -> View[Address]:
-        return self.view("controllerActor", _one(_address), patient)
+        return self.view("controllerActor", _one(address_of), patient)
 
     def patient(self, patient: PatientKey) -> View[KeptPatient]:
-        return self.view("patient", lambda outputs: _kept_patient(outputs[0]), patient)
+        return self.view("patient", lambda outputs: kept_patient(outputs[0]), patient)
 
 
 class TeamsContract(_Contract):
@@ -264,7 +224,7 @@ class ConsentsContract(_Contract):
         return self.view("consentIds", lambda outputs: tuple(map(ConsentId, outputs[0])), patient)
 
     def consent(self, patient: PatientKey, consent: ConsentId) -> View[KeptConsent]:
-        return self.view("consent", lambda outputs: _kept_consent(outputs[0]), patient, consent)
+        return self.view("consent", lambda outputs: kept_consent(outputs[0]), patient, consent)
 
     def epoch(self, patient: PatientKey) -> View[int]:
         return self.view("epoch", _one(int), patient)
@@ -371,11 +331,6 @@ def _one(read: Callable[[Any], U]) -> Callable[[tuple[Any, ...]], U]:
     return lambda outputs: read(outputs[0])
 
 
-def _address(value: str) -> Address:
-    """eth_abi gives addresses as hexadecimal text."""
-    return Address(bytes.fromhex(value[2:]))
-
-
 def _terms(terms: Terms) -> tuple[object, ...]:
     return (
         terms.patient,
@@ -392,35 +347,4 @@ def _terms(terms: Terms) -> tuple[object, ...]:
         terms.share_depth,
         terms.epoch,
         terms.consent_nonce,
-    )
-
-
-def _kept_consent(kept: tuple[Any, ...]) -> KeptConsent:
-    status, effect, actions, purposes, start, end, first, last, depth, grantee, parent, studies = kept
-    return KeptConsent(
-        ConsentStatus(status),
-        Effect(effect),
-        Action(actions),
-        purposes,
-        Window(UnixTime(start), UnixTime(end)),
-        DateSpan(first, last),
-        depth,
-        Grantee(grantee),
-        ConsentId(parent),
-        tuple(map(StudyKey, studies)),
-    )
-
-
-def _kept_patient(kept: tuple[Any, ...]) -> KeptPatient:
-    claim_key, claim_until, controller, guardian, guardian_until, guardian_nonce, new, ready_at, move_nonce = kept
-    return KeptPatient(
-        _address(claim_key),
-        UnixTime(claim_until),
-        Signer(controller),
-        Signer(guardian),
-        UnixTime(guardian_until),
-        guardian_nonce,
-        Signer(new),
-        UnixTime(ready_at),
-        move_nonce,
     )

@@ -8,9 +8,10 @@ import pytest
 
 from app.chain.account import Account
 from app.chain.anvil import Anvil, free_port
-from app.chain.contracts import ConsentStatus, RevertError
+from app.chain.contracts import RevertError
 from app.chain.deploy import _start, created_address, deploy
 from app.chain.deployment import DeploymentError, check, load
+from app.chain.kept import ConsentStatus
 from app.chain.nodes import Nodes, WrongChainError
 from app.chain.quantities import to_data
 from app.chain.rpc import RpcError

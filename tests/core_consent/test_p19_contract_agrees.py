@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from app.chain.contracts import ConsentStatus
+from app.chain.kept import ConsentStatus
 from app.core.basis import role_id
 from app.core.consent import GENESIS, Revoked
 from app.core.digest import digest

@@ -6,11 +6,22 @@ import pytest
 
 from app.core.basis import NO_STUDY, NOBODY, directory_account, person, role_id
 from app.core.consent import GENESIS, State
-from app.core.events import ConsentGranted, ConsentRevoked, Event, RoleSet, TeamCreated, TeamPartSet
+from app.core.events import AccessLogged, ConsentGranted, ConsentRevoked, Event, RoleSet, TeamCreated, TeamPartSet
 from app.core.explaining import denials, with_consent
 from app.core.fold import ContradictionError, fold, fold_all
 from app.core.grants import names_studies
-from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, Grantee, PatientKey, UnixTime
+from app.core.hindsight import Span, could_permit
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    BlockHash,
+    BlockRef,
+    Commitment,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    UnixTime,
+)
 from app.core.mirror import Standing
 from app.core.policy import AccessRequest, Deny, Permit, date_matters, decide, decide_standing
 from app.core.sharing import ancestors
@@ -137,6 +148,18 @@ def test_a_revocation_handed_in_here_ends_what_was_shared_at_once() -> None:
     assert isinstance(decide(revoked, _request(NURSE), NOW), Deny)
     found = revoked.patients[PATIENT].consent(CHILD)
     assert found is not None
+
+
+def test_an_auditor_looks_at_the_windows_of_those_who_shared() -> None:
+    """A denial of the sharer that ends within the time in question leaves what was shared authorised after it."""
+    window = Window(UnixTime(0), UnixTime(50))
+    deny = replace(TERMS, effect=Effect.DENY, actions=Action(15), window=window, studies=())
+    denied = ConsentId(b"\x05" * 32)
+    state = standing_of(*CLAIMED, *ROLES, granted(ROOT, SHAREABLE), shared(), granted(denied, deny)).head
+    block = BlockRef(1, BlockHash(bytes(32)))
+    access = AccessLogged(BasisId(CHILD), NURSE, PATIENT, 0, block, Commitment(bytes(32)))
+    assert not could_permit(state, access, Span(UnixTime(10), UnixTime(49)))
+    assert could_permit(state, access, Span(UnixTime(10), UnixTime(50)))
 
 
 def test_a_date_matters_while_a_consent_bounds_dates() -> None:
