@@ -165,8 +165,8 @@ def _state(patients: int, callers: list[tuple[Address, set[int]]]) -> State:
                 named.setdefault(grantee, {})[key] = grantee
         enrolled[key] = Patient(
             key=key, claim_key=None, claim_until=UnixTime(2**40), controller=Signer(controller), actor=controller,
-            guardian=None, guardian_nonce=0, move=None, move_nonce=0, epoch=0, granted=len(live), live=Map(live),
-            ids=None, revoked=nobody,
+            guardian=None, guardian_nonce=0, move=None, move_nonce=0, epoch=0, granted=len(live), dated=0,
+            live=Map(live), ids=None, revoked=nobody,
         )  # fmt: skip
     return State(
         patients=Map(enrolled),
@@ -175,6 +175,8 @@ def _state(patients: int, callers: list[tuple[Address, set[int]]]) -> State:
         named=Map({grantee: Map(keys) for grantee, keys in named.items()}),
         acting=Map(),
         claiming=Map(),
+        teams=Map(),
+        member_of=Map(),
     )
 
 

@@ -10,7 +10,7 @@ from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import WordText, checksum, from_hex, identifier, to_hex
 from app.api.wiring import Wiring, wiring_of
-from app.api.wording import person_name
+from app.api.wording import grantee_name
 from app.core.basis import person
 from app.core.identifiers import ConsentId, PatientKey, Subject
 from app.core.problem import ProblemError, problem
@@ -133,7 +133,7 @@ async def _view(wiring: Wiring, caller: Caller, asked: AskedAccess) -> dict[str,
         "id": asked.request_id.hex(),
         "status": asked.state.value,
         "requester": checksum(asked.requester),
-        "requester_name": await person_name(wiring, caller.standing, person(asked.requester)),
+        "requester_name": await grantee_name(wiring, caller.standing, person(asked.requester)),
         # The asker is not told the key of somebody they named by PatientID.
         "patient_key": to_hex(asked.patient) if mine else None,
         "reason": asked.message,

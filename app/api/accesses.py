@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import checksum, identifier, to_hex, word
 from app.api.wiring import Wiring, wiring_of
-from app.api.wording import person_name
+from app.api.wording import grantee_name
 from app.core.basis import GUARDIAN, SELF, UPLOADER, person
 from app.core.identifiers import AccessRecordId, PatientKey
 from app.core.mirror import Standing
@@ -106,7 +106,7 @@ async def _view(wiring: Wiring, standing: Standing, access: Access) -> dict[str,
         "id": access.record_id.hex(),
         "at": access.at,
         "actor": checksum(access.actor),
-        "actor_name": await person_name(wiring, standing, person(access.actor)),
+        "actor_name": await grantee_name(wiring, standing, person(access.actor)),
         "patient_key": to_hex(access.patient),
         "study": access.study,
         "action": _said(access.action),

@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 from app.api.caller import Caller
+from app.api.consent_terms import day_text
 from app.api.hexadecimal import checksum, to_hex
 from app.api.wiring import Wiring
-from app.api.wording import person_name, studies_of
-from app.core.basis import person_of
+from app.api.wording import grantee_name, studies_of
+from app.core.basis import person, person_of
 from app.core.consent import Revoked
+from app.core.consent_id import consent_id
 from app.core.grants import Consent
 from app.core.identifiers import ConsentId, PatientKey, StudyKey
-from app.core.messages import ConsentOffer
-from app.core.terms import Action, Effect, Purpose, Role, Terms, Window
+from app.core.messages import ConsentOffer, ConsentOffers
+from app.core.terms import NO_PARENT, Action, Effect, Purpose, Role, Terms, Window
 from app.core.typed_data import Parsed, parse
 from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 from app.store.consents import Submitted
@@ -58,11 +60,13 @@ async def _view(
         "consent_id": to_hex(identity),
         "patient_key": to_hex(patient),
         "grantee": to_hex(terms.grantee) if grantee is None else checksum(grantee),
-        "grantee_name": await person_name(wiring, caller.standing, terms.grantee),
+        "grantee_name": await grantee_name(wiring, caller.standing, terms.grantee),
         "effect": terms.effect.name.lower(),
         "actions": [action.name.lower() for action in Action if action in terms.actions and action.name],
         "purposes": [purpose.name for purpose in Purpose if terms.purposes & 1 << purpose],
-        "scope": "all" if not terms.studies else {"studies": [labels.get(key, to_hex(key)) for key in terms.studies]},
+        "scope": _scope(terms, labels),
+        "share_depth": terms.share_depth,
+        "parent": None if terms.parent == NO_PARENT else to_hex(terms.parent),
         "valid_from": terms.window.start,
         "valid_until": terms.window.end,
         "status": _status(wiring, caller, patient, identity, terms.window, message),
@@ -113,14 +117,34 @@ def _terms(consent: Consent) -> Terms:
         studies=consent.studies,
         epoch=consent.epoch,
         consent_nonce=b"",
+        dates=consent.dates,
+        parent=NO_PARENT if consent.line is None else consent.line.parent,
+        share_depth=consent.share_depth,
     )
+
+
+def _scope(terms: Terms, labels: dict[StudyKey, str]) -> str | dict[str, Any]:
+    if not terms.studies and not terms.dates.bounded:
+        return "all"
+    scope: dict[str, Any] = {}
+    if terms.studies:
+        scope["studies"] = [labels.get(key, to_hex(key)) for key in terms.studies]
+    if terms.dates.bounded:
+        scope |= {"from_date": day_text(terms.dates.first), "to_date": day_text(terms.dates.last)}
+    return scope
 
 
 def _submitted_terms(wiring: Wiring, message: Submitted | None) -> Terms | None:
     document = _document(message)
     parsed = None if document is None else parse(document, wiring.domains)
-    if isinstance(parsed, Parsed) and isinstance(parsed.message, ConsentOffer):
+    if message is None or not isinstance(parsed, Parsed):
+        return None
+    if isinstance(parsed.message, ConsentOffer):
         return parsed.message.terms
+    if isinstance(parsed.message, ConsentOffers):
+        contract = wiring.deployment.address("ConsentRegistry")
+        named = {consent_id(terms, wiring.place.chain_id, contract): terms for terms in parsed.message.grants}
+        return named.get(message.message.consent_id)
     return None
 
 
@@ -138,7 +162,14 @@ def _may_know(caller: Caller, patient: PatientKey, terms: Terms) -> bool:
     """Those who act for the patient, auditors, and whom a permit names. A denial is nothing to whom it denies."""
     if caller.acts_for(patient) or caller.holds(Role.AUDITOR):
         return True
-    return terms.effect is Effect.PERMIT and person_of(terms.grantee) == caller.actor
+    if terms.parent != NO_PARENT and _was_given(caller, patient, terms.parent):
+        return True  # their own sharing on
+    return terms.effect is Effect.PERMIT and terms.grantee in caller.standing.head.named_as(caller.actor, caller.now)
+
+
+def _was_given(caller: Caller, patient: PatientKey, consent: ConsentId) -> bool:
+    terms = _mined_terms(caller, patient, consent)
+    return terms is not None and terms.grantee == person(caller.actor)
 
 
 def _knows_studies(caller: Caller, patient: PatientKey) -> bool:

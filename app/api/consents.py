@@ -1,25 +1,23 @@
 """Consents: made ready to sign, relayed when signed, listed with how far they have come, and taken back."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import Field
 
-from app.api.body import Strict, body_of, documented
+from app.api.body import body_of, documented
 from app.api.caller import Caller, SignedIn
+from app.api.consent_terms import ConsentRequest, given, known_patient, terms_of
 from app.api.consent_views import consent_view, consents_of
-from app.api.hexadecimal import AddressText, WordText, from_hex, to_hex, word
+from app.api.hexadecimal import from_hex, to_hex, word
 from app.api.signed import DEADLINE_S, SignedBody, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
-from app.api.wording import key_of
-from app.core.basis import person
 from app.core.consent import Patient
 from app.core.consent_id import consent_id
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyUid, UnixTime
-from app.core.messages import ConsentOffer, Revocation
+from app.core.identifiers import ConsentId, PatientKey, Signer, UnixTime
+from app.core.messages import ConsentOffer, ConsentOffers, Revocation
 from app.core.problem import ProblemError, problem
-from app.core.terms import MAX_STUDIES, Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.terms import MAX_STUDIES, NO_PARENT, Capacity, Role, Terms
 from app.core.typed_data import words_hash
 from app.store.consents import GRANT, REVOKE, SignedMessage
 from app.store.outbox import CallState
@@ -29,28 +27,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["consents"])
 
-_UidText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
-_LATEST = 1 << 40  # far beyond any consent, far below the 48 bits a time has on the chain
-
-
-class NamedStudies(Strict):
-    """A scope of named studies."""
-
-    studies: Annotated[list[_UidText], Field(min_length=1, max_length=MAX_STUDIES)]
-
-
-class ConsentRequest(Strict):
-    """What to consent to. Times in Unix seconds; ``valid_from`` left out means now."""
-
-    patient_key: WordText | None = None
-    grantee: AddressText | WordText
-    scope: Literal["all"] | NamedStudies
-    actions: Annotated[list[Literal["search", "view", "retrieve", "share"]], Field(min_length=1, max_length=4)]
-    purposes: Annotated[list[str], Field(min_length=1, max_length=16)]
-    valid_from: Annotated[int, Field(ge=0, lt=_LATEST)] | None = None
-    valid_until: Annotated[int, Field(gt=0, lt=_LATEST)]
-    effect: Literal["permit", "deny"] = "permit"
-
 
 @router.post("/api/consents/typed-data", openapi_extra=documented(ConsentRequest))
 async def prepare(
@@ -58,38 +34,53 @@ async def prepare(
 ) -> dict[str, Any]:
     """The consent as a document for ``eth_signTypedData_v4``, and the words the patient reads."""
     wiring = wiring_of(request)
-    patient = _own_patient(caller, asked.patient_key)
-    terms = _terms(wiring, caller, patient, asked)
-    offer = ConsentOffer(terms, UnixTime(caller.now + DEADLINE_S))
+    grants = tuple(terms_of(wiring, caller, one) for one in (asked, *asked.also))
+    if sum(len(terms.studies) for terms in grants) > MAX_STUDIES:
+        raise ProblemError(problem("invalid-request"))
+    deadline = UnixTime(caller.now + DEADLINE_S)
+    offer = ConsentOffers(grants, deadline) if asked.also else ConsentOffer(grants[0], deadline)
     document = await issue(wiring, caller.standing, offer)
-    return {"typed_data": document, "consent_id": to_hex(_id(wiring, terms)), "words": document["message"]["words"]}
+    ids = [to_hex(_id(wiring, terms)) for terms in grants]
+    return {"typed_data": document, "consent_id": ids[0], "consent_ids": ids, "words": document["message"]["words"]}
 
 
 @router.post("/api/consents", status_code=202, openapi_extra=documented(SignedBody))
 async def submit(
     request: Request, caller: SignedIn, signed: Annotated[SignedBody, Depends(body_of(SignedBody))]
 ) -> dict[str, Any]:
-    """Relay a signed consent. The patient pays nothing; whoever holds the signed message could relay it just as
-    well.
+    """Relay a signed consent, or several by one signature. The patient pays nothing; whoever holds the signed message
+    could relay it just as well.
     """
     wiring = wiring_of(request)
-    offer, words = read_message(wiring, caller.now, signed.typed_data, ConsentOffer)
-    signer = _signer(caller, _known(caller, offer.terms.patient))
+    offer, words = _read_offer(wiring, caller, signed.typed_data)
+    grants = offer.grants if isinstance(offer, ConsentOffers) else (offer.terms,)
+    signers = {_signer_of(caller, terms) for terms in grants}
+    if len(signers) != 1:
+        raise ProblemError(problem("forbidden"))
+    signer = signers.pop()
     opened = await open_message(wiring, caller.standing, offer, words)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
-    identity = _id(wiring, offer.terms)
-    call = wiring.contracts.consents.grant_by_signature(
-        offer.terms, words_hash(opened.words), offer.deadline, signer, signature
-    )
-    earlier = await wiring.consents.grant(identity)
-    if earlier is not None and earlier.call.state is not CallState.FAILED:
-        raise ProblemError(problem("nonce-conflict"))
+    consents, hashed = wiring.contracts.consents, words_hash(opened.words)
+    if isinstance(offer, ConsentOffers):
+        call = consents.grant_all_by_signature(grants, hashed, offer.deadline, signer, signature)
+    else:
+        call = consents.grant_by_signature(offer.terms, hashed, offer.deadline, signer, signature)
+    identities = [_id(wiring, terms) for terms in grants]
+    for identity in identities:
+        earlier = await wiring.consents.grant(identity)
+        if earlier is not None and earlier.call.state is not CallState.FAILED:
+            raise ProblemError(problem("nonce-conflict"))
     await must_be_accepted(wiring, call)
-    message = SignedMessage(identity, offer.terms.patient, json.dumps(signed.typed_data), signer, signature)
-    await wiring.consents.submit_grant(message, wiring.relayed(GRANT, identity, call))
+    document = json.dumps(signed.typed_data)
+    messages = [
+        SignedMessage(identity, terms.patient, document, signer, signature)
+        for identity, terms in zip(identities, grants, strict=True)
+    ]
+    await wiring.consents.submit_grants(messages, wiring.relayed(GRANT, identities[0], call))
     wiring.wake_relay()
-    return {"consent_id": to_hex(identity), "status": "submitted"}
+    ids = [to_hex(identity) for identity in identities]
+    return {"consent_id": ids[0], "consent_ids": ids, "status": "submitted"}
 
 
 @router.get("/api/consents")
@@ -144,7 +135,7 @@ async def revoke(
     revocation, words = read_message(wiring, caller.now, signed.typed_data, Revocation)
     if revocation.consent != _path_id(consent):
         raise ProblemError(problem("invalid-typed-data"))
-    signer = _signer(caller, _known(caller, revocation.patient))
+    signer = _signer(caller, known_patient(caller, revocation.patient))
     opened = await open_message(wiring, caller.standing, revocation, words)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
@@ -162,43 +153,6 @@ async def revoke(
     return {"consent_id": to_hex(revocation.consent), "status": "revoked"}
 
 
-def _terms(wiring: Wiring, caller: Caller, patient: Patient, asked: ConsentRequest) -> Terms:
-    start = caller.now if asked.valid_from is None else UnixTime(asked.valid_from)
-    end = UnixTime(asked.valid_until)
-    if end <= max(start, caller.now) or not set(asked.purposes) <= set(Purpose.__members__):
-        raise ProblemError(problem("invalid-request"))
-    actions = Action(0)
-    for name in asked.actions:
-        actions |= Action[name.upper()]
-    return Terms(
-        patient=patient.key,
-        grantee=_grantee(from_hex(asked.grantee)),
-        effect=Effect[asked.effect.upper()],
-        actions=actions,
-        purposes=sum({1 << Purpose[name] for name in asked.purposes}),
-        window=Window(start, end),
-        studies=_studies(wiring, caller, patient.key, asked),
-        epoch=patient.epoch,
-        consent_nonce=wiring.random_bytes(32),
-    )
-
-
-def _studies(wiring: Wiring, caller: Caller, patient: PatientKey, asked: ConsentRequest) -> tuple[Any, ...]:
-    if asked.scope == "all":
-        return ()
-    enrolled = wiring.patients.by_key(patient)
-    if enrolled is None or not caller.may_read_of(patient):  # the words will describe the studies
-        raise ProblemError(problem("conflict"))
-    return tuple(sorted({key_of(wiring, enrolled, StudyUid(uid)) for uid in asked.scope.studies}))
-
-
-def _grantee(given: bytes) -> Grantee:
-    grantee = person(Address(given)) if len(given) == 20 else Grantee(given)
-    if not any(grantee):
-        raise ProblemError(problem("invalid-request"))
-    return grantee
-
-
 def _id(wiring: Wiring, terms: Terms) -> ConsentId:
     return consent_id(terms, wiring.place.chain_id, wiring.deployment.address("ConsentRegistry"))
 
@@ -210,20 +164,18 @@ def _path_id(text: str) -> ConsentId:
     return ConsentId(identity)
 
 
-def _own_patient(caller: Caller, given: str | None) -> Patient:
-    """The patient the caller acts for: the one named, or the only one."""
-    own = caller.own_patients()
-    keys = own if given is None else [key for key in own if key == from_hex(given)]
-    if len(keys) != 1:
-        raise ProblemError(problem("forbidden" if given is not None or not own else "invalid-request"))
-    return _known(caller, keys[0])
+def _read_offer(wiring: Wiring, caller: Caller, document: dict[str, Any]) -> tuple[ConsentOffer | ConsentOffers, str]:
+    if document.get("primaryType") == "Consents":
+        return read_message(wiring, caller.now, document, ConsentOffers)
+    return read_message(wiring, caller.now, document, ConsentOffer)
 
 
-def _known(caller: Caller, key: PatientKey) -> Patient:
-    patient = caller.standing.head.patient(key)
-    if patient is None or not patient.claimed:
-        raise ProblemError(problem("forbidden"))
-    return patient
+def _signer_of(caller: Caller, terms: Terms) -> Signer:
+    """Who must have signed the grant: whoever acts for the patient, or who was given what is shared on."""
+    if terms.parent == NO_PARENT:
+        return _signer(caller, known_patient(caller, terms.patient))
+    given(caller, terms.parent)
+    return Signer(bytes(caller.actor))
 
 
 def _signer(caller: Caller, patient: Patient) -> Signer:
@@ -249,7 +201,11 @@ async def _patient_of(wiring: Wiring, caller: Caller, identity: ConsentId) -> Pa
         if patient is not None and patient.consent(identity) is not None:
             return key
     submitted = await wiring.consents.grant(identity)
-    if submitted is None or not (caller.acts_for(submitted.message.patient) or caller.holds(Role.AUDITOR)):
+    if submitted is None or not (
+        caller.acts_for(submitted.message.patient)
+        or submitted.message.signer == Signer(bytes(caller.actor))
+        or caller.holds(Role.AUDITOR)
+    ):
         raise ProblemError(problem("not-found"))
     return submitted.message.patient
 

@@ -77,8 +77,8 @@ class Wiring:
     @property
     def domains(self) -> Domains:
         """Where the messages that people sign are meant for."""
-        patients, consents = self.deployment.address("PatientRegistry"), self.deployment.address("ConsentRegistry")
-        return Domains(self.place.chain_id, patients, consents)
+        names = ("PatientRegistry", "ConsentRegistry", "CareTeams")
+        return Domains(self.place.chain_id, *map(self.deployment.address, names))
 
     def relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:
         """The call as the relayer's account will send it."""

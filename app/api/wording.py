@@ -4,20 +4,21 @@ Words are made twice, when a message is issued and when it comes back signed; bo
 compared.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.api.hexadecimal import checksum
 from app.api.wiring import Wiring
-from app.core.basis import person_of
+from app.core.basis import directory_account, person, person_of
 from app.core.consent import Revoked
 from app.core.dicomjson import identity
 from app.core.dicomweb import Level, Matching, Search
 from app.core.directory import entry_hash
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, StudyUid
-from app.core.messages import Claim, ConsentOffer, Message, Revocation
+from app.core.messages import Claim, ConsentOffer, ConsentOffers, Message, Revocation, TeamChange
 from app.core.mirror import Standing
 from app.core.pseudonym import study_key
+from app.core.terms import NO_PARENT, Terms
 from app.core.words import Names, moment
 from app.pacs.origin import DicomJson
 from app.store.directory import DirectoryEntry
@@ -59,13 +60,11 @@ def key_of(wiring: Wiring, patient: EnrolledPatient, uid: StudyUid) -> StudyKey:
 
 async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Names:
     """What to call everybody and everything that the message names."""
-    if isinstance(message, ConsentOffer):
-        studies: dict[StudyKey, str] = {}
-        if message.terms.studies:
-            enrolled = wiring.patients.by_key(message.terms.patient)
-            known = [] if enrolled is None else await studies_of(wiring, enrolled)
-            studies = {study.key: study.label for study in known}
-        return Names(grantees=await _grantees(wiring, standing, [message.terms.grantee]), studies=studies)
+    if isinstance(message, ConsentOffer | ConsentOffers):
+        return await _granting(wiring, standing, _grants_in(message))
+    if isinstance(message, TeamChange):
+        named = [message.team, person(message.account)]
+        return Names(grantees=await _grantees(wiring, standing, named))
     if isinstance(message, Revocation):
         return Names(consents=await _consents(wiring, standing, message.patient, message.consent))
     if isinstance(message, Claim):
@@ -73,16 +72,33 @@ async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Nam
     return Names()
 
 
-async def person_name(wiring: Wiring, standing: Standing, grantee: Grantee) -> str | None:
-    """Name and organisation as the directory has them and the chain vouches for, or None.
+def _grants_in(message: ConsentOffer | ConsentOffers) -> tuple[Terms, ...]:
+    return (message.terms,) if isinstance(message, ConsentOffer) else message.grants
+
+
+async def _granting(wiring: Wiring, standing: Standing, grants: Sequence[Terms]) -> Names:
+    """Studies are described to those who act for the patient; to whoever shares on, they are their keys."""
+    studies: dict[StudyKey, str] = {}
+    consents: dict[ConsentId, str] = {}
+    for patient in sorted({terms.patient for terms in grants if terms.studies and terms.parent == NO_PARENT}):
+        enrolled = wiring.patients.by_key(patient)
+        known = [] if enrolled is None else await studies_of(wiring, enrolled)
+        studies.update({study.key: study.label for study in known})
+    for terms in grants:
+        if terms.parent != NO_PARENT:
+            consents.update(await _consents(wiring, standing, terms.patient, terms.parent))
+    grantees = await _grantees(wiring, standing, [terms.grantee for terms in grants])
+    return Names(grantees=grantees, studies=studies, consents=consents)
+
+
+async def grantee_name(wiring: Wiring, standing: Standing, grantee: Grantee) -> str | None:
+    """Name and organisation of a person or team as the directory has them and the chain vouches for, or None.
 
     Patients decide by this name: whoever can write our database must not be able to put another one before them.
     """
-    person = person_of(grantee)
-    if person is None:
-        return None
-    entry = (await wiring.directory.find([person])).get(person)
-    if entry is None or standing.head.directory.get(person) != _hash(entry):
+    account = directory_account(grantee)
+    entry = (await wiring.directory.find([account])).get(account)
+    if entry is None or standing.head.directory.get(account) != _hash(entry):
         return None
     return f"{entry.name}, {entry.organisation}" if entry.organisation else entry.name
 
@@ -92,7 +108,7 @@ def _hash(entry: DirectoryEntry) -> bytes:
 
 
 async def _grantees(wiring: Wiring, standing: Standing, grantees: Iterable[Grantee]) -> dict[Grantee, str]:
-    named = {grantee: await person_name(wiring, standing, grantee) for grantee in grantees}
+    named = {grantee: await grantee_name(wiring, standing, grantee) for grantee in grantees}
     return {grantee: name for grantee, name in named.items() if name is not None}
 
 
@@ -105,7 +121,7 @@ async def _consents(
         consent = consent.consent
     if consent is None:
         return {}
-    who = await person_name(wiring, standing, consent.grantee)
+    who = await grantee_name(wiring, standing, consent.grantee)
     person = person_of(consent.grantee)
     if who is None:
         who = "a care team" if person is None else checksum(person)

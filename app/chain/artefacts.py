@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-NAMES: Final = ("ConsentryRoles", "PatientRegistry", "ConsentRegistry", "AccessLog")
+NAMES: Final = ("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog")
 _FOLDER: Final = Path(__file__).parent / "abi"
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 

@@ -1,8 +1,7 @@
-"""What is asked of and sent to the four contracts (docs/CHAIN.md): calldata, views, and reverts by name."""
+"""What is asked of and sent to the contracts (docs/CHAIN.md): calldata, views, and reverts by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Generic, Self, TypeVar, cast
 
 from eth_abi.exceptions import DecodingError
@@ -10,6 +9,7 @@ from eth_abi.exceptions import DecodingError
 from app.chain.abi_codec import Functions, Reverts
 from app.chain.artefacts import NAMES, load
 from app.chain.deployment import Deployment
+from app.chain.kept import KeptConsent, KeptPatient, address_of, kept_consent, kept_patient
 from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import MalformedAnswerError, data, quantity, to_data
 from app.chain.rpc import Node, NodeRefusedError
@@ -22,10 +22,11 @@ from app.core.identifiers import (
     PatientKey,
     RoleId,
     Signer,
-    StudyKey,
     UnixTime,
 )
-from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
+from app.core.messages import TeamChange
+from app.core.policy import AccessRequest
+from app.core.terms import Capacity, TeamPart, Terms, Window
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -65,42 +66,6 @@ class RevertError(NodeRefusedError):
         self.values = values
 
 
-class ConsentStatus(IntEnum):
-    """What the registry keeps of a consent id."""
-
-    UNUSED = 0
-    GRANTED = 1
-    REVOKED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class KeptConsent:
-    """A consent as the registry holds it; a tombstone has only its status."""
-
-    status: ConsentStatus
-    effect: Effect
-    actions: Action
-    purposes: int
-    window: Window
-    grantee: Grantee
-    studies: tuple[StudyKey, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KeptPatient:
-    """A patient as the registry holds it: zero addresses and empty signers where there is none."""
-
-    claim_key: Address
-    claim_until: UnixTime
-    controller: Signer
-    guardian: Signer
-    guardian_until: UnixTime
-    guardian_nonce: int
-    new_controller: Signer
-    move_ready_at: UnixTime
-    move_nonce: int
-
-
 @dataclass(frozen=True, slots=True)
 class _Contract:
     address: Address
@@ -131,10 +96,10 @@ class RolesContract(_Contract):
         return self.view("holds", _one(bool), role, account)
 
     def window(self, role: RoleId, account: Address) -> View[Window]:
-        return self.view("window", lambda ends: Window(UnixTime(ends[0]), UnixTime(ends[1])), role, account)
+        return self.view("window", _window, role, account)
 
     def default_admin(self) -> View[Address]:
-        return self.view("defaultAdmin", _one(_address))
+        return self.view("defaultAdmin", _one(address_of))
 
 
 class PatientsContract(_Contract):
@@ -188,10 +153,35 @@ class PatientsContract(_Contract):
         return self.view("capacityOf", _one(Capacity), patient, actor)
 
     def controller_actor(self, patient: PatientKey) -> View[Address]:
-        return self.view("controllerActor", _one(_address), patient)
+        return self.view("controllerActor", _one(address_of), patient)
 
     def patient(self, patient: PatientKey) -> View[KeptPatient]:
-        return self.view("patient", lambda outputs: _kept_patient(outputs[0]), patient)
+        return self.view("patient", lambda outputs: kept_patient(outputs[0]), patient)
+
+
+class TeamsContract(_Contract):
+    """CareTeams."""
+
+    __slots__ = ()
+
+    def create(self, team: Grantee) -> CallData:
+        return self.call("createTeam", team)
+
+    def set_part(self, team: Grantee, account: Address, part: TeamPart, window: Window | None) -> CallData:
+        return self.call("setPart", team, account, part, *_ends(window))
+
+    def set_part_by_signature(
+        self, change: TeamChange, words_hash: bytes, signer: Signer, signature: bytes
+    ) -> CallData:
+        window = (change.start, change.until)
+        signed = (words_hash, change.deadline, signer, signature)
+        return self.call("setPartBySignature", change.team, change.account, change.part, *window, *signed)
+
+    def window(self, team: Grantee, account: Address, part: TeamPart) -> View[Window]:
+        return self.view("partWindow", _window, team, account, part)
+
+    def nonce(self, team: Grantee) -> View[int]:
+        return self.view("teamNonce", _one(int), team)
 
 
 class ConsentsContract(_Contract):
@@ -206,6 +196,12 @@ class ConsentsContract(_Contract):
         self, terms: Terms, words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
     ) -> CallData:
         return self.call("grantBySignature", _terms(terms), words_hash, deadline, signer, signature)
+
+    def grant_all_by_signature(
+        self, grants: Sequence[Terms], words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
+    ) -> CallData:
+        each = [_terms(terms) for terms in grants]
+        return self.call("grantAllBySignature", each, words_hash, deadline, signer, signature)
 
     def revoke(self, patient: PatientKey, consent: ConsentId) -> CallData:
         return self.call("revoke", patient, consent)
@@ -228,24 +224,15 @@ class ConsentsContract(_Contract):
         return self.view("consentIds", lambda outputs: tuple(map(ConsentId, outputs[0])), patient)
 
     def consent(self, patient: PatientKey, consent: ConsentId) -> View[KeptConsent]:
-        return self.view("consent", lambda outputs: _kept_consent(outputs[0]), patient, consent)
+        return self.view("consent", lambda outputs: kept_consent(outputs[0]), patient, consent)
 
     def epoch(self, patient: PatientKey) -> View[int]:
         return self.view("epoch", _one(int), patient)
 
-    def decide(
-        self, actor: Address, patient: PatientKey, study: StudyKey, action: Action, purpose: Purpose
-    ) -> View[BasisId | None]:
+    def decide(self, asked: AccessRequest) -> View[BasisId | None]:
         """The basis of a permit, or None for a deny, at the block's own time."""
-        return self.view(
-            "decide",
-            lambda outputs: BasisId(outputs[1]) if outputs[0] else None,
-            actor,
-            patient,
-            study,
-            action,
-            purpose,
-        )
+        question = (asked.actor, asked.patient, asked.study, asked.study_date or 0, asked.action, asked.purpose)
+        return self.view("decide", lambda outputs: BasisId(outputs[1]) if outputs[0] else None, question)
 
 
 class LogContract(_Contract):
@@ -265,10 +252,11 @@ class LogContract(_Contract):
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The four contracts of one deployment."""
+    """The contracts of one deployment."""
 
     roles: RolesContract
     patients: PatientsContract
+    teams: TeamsContract
     consents: ConsentsContract
     log: LogContract
     reverts: Reverts
@@ -281,6 +269,7 @@ class Contracts:
         return cls(
             roles=RolesContract(deployment.address("ConsentryRoles"), functions["ConsentryRoles"]),
             patients=PatientsContract(deployment.address("PatientRegistry"), functions["PatientRegistry"]),
+            teams=TeamsContract(deployment.address("CareTeams"), functions["CareTeams"]),
             consents=ConsentsContract(deployment.address("ConsentRegistry"), functions["ConsentRegistry"]),
             log=LogContract(deployment.address("AccessLog"), functions["AccessLog"]),
             reverts=Reverts.of(artefacts.values()),
@@ -329,14 +318,17 @@ def _transaction(call: CallData, sender: Address | None) -> dict[str, str]:
     return transaction
 
 
+def _window(ends: tuple[Any, ...]) -> Window:
+    return Window(UnixTime(ends[0]), UnixTime(ends[1]))
+
+
+def _ends(window: Window | None) -> tuple[int, int]:
+    return (0, 0) if window is None else (window.start, window.end)
+
+
 def _one(read: Callable[[Any], U]) -> Callable[[tuple[Any, ...]], U]:
     """Reads the single output."""
     return lambda outputs: read(outputs[0])
-
-
-def _address(value: str) -> Address:
-    """eth_abi gives addresses as hexadecimal text."""
-    return Address(bytes.fromhex(value[2:]))
 
 
 def _terms(terms: Terms) -> tuple[object, ...]:
@@ -349,34 +341,10 @@ def _terms(terms: Terms) -> tuple[object, ...]:
         terms.window.start,
         terms.window.end,
         terms.studies,
+        terms.dates.first,
+        terms.dates.last,
+        terms.parent,
+        terms.share_depth,
         terms.epoch,
         terms.consent_nonce,
-    )
-
-
-def _kept_consent(kept: tuple[Any, ...]) -> KeptConsent:
-    status, effect, actions, purposes, start, end, grantee, studies = kept
-    return KeptConsent(
-        ConsentStatus(status),
-        Effect(effect),
-        Action(actions),
-        purposes,
-        Window(UnixTime(start), UnixTime(end)),
-        Grantee(grantee),
-        tuple(map(StudyKey, studies)),
-    )
-
-
-def _kept_patient(kept: tuple[Any, ...]) -> KeptPatient:
-    claim_key, claim_until, controller, guardian, guardian_until, guardian_nonce, new, ready_at, move_nonce = kept
-    return KeptPatient(
-        _address(claim_key),
-        UnixTime(claim_until),
-        Signer(controller),
-        Signer(guardian),
-        UnixTime(guardian_until),
-        guardian_nonce,
-        Signer(new),
-        UnixTime(ready_at),
-        move_nonce,
     )

@@ -1,7 +1,7 @@
-"""Puts the four contracts on a chain, sets the first roles, and writes the deployment file.
+"""Puts the contracts on a chain, sets the first roles, and writes the deployment file.
 
 Killed anywhere, it goes on where it was: before the first transaction the account nonce it starts from is written down,
-and with it the addresses of all four are known. The deployment file appears last: where it is, all is done.
+and with it the addresses of all are known. The deployment file appears last: where it is, all is done.
 """
 
 import asyncio
@@ -111,11 +111,14 @@ def created_address(sender: Address, nonce: int) -> Address:
 
 def _creation_codes(start: _Start, plan: Plan) -> dict[str, bytes]:
     """Creation code with the constructors' arguments (docs/CHAIN.md)."""
-    roles, patients = (to_data(start.address(name)) for name in ("ConsentryRoles", "PatientRegistry"))
+    roles, patients, teams = (
+        to_data(start.address(name)) for name in ("ConsentryRoles", "PatientRegistry", "CareTeams")
+    )
     arguments: dict[str, tuple[object, ...]] = {
         "ConsentryRoles": (to_data(start.deployer), plan.admin_delay_s),
         "PatientRegistry": (roles, plan.move_delay_s),
-        "ConsentRegistry": (roles, patients),
+        "CareTeams": (roles,),
+        "ConsentRegistry": (roles, patients, teams),
         "AccessLog": (roles,),
     }
     return {name: constructor(load(name))(*arguments[name]) for name in NAMES}

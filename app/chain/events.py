@@ -23,6 +23,8 @@ from app.core.events import (
     PatientEnrolled,
     RoleSet,
     RoleWithdrawn,
+    TeamCreated,
+    TeamPartSet,
 )
 from app.core.identifiers import (
     Address,
@@ -40,7 +42,7 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.terms import MAX_STUDIES, Action, Capacity, Effect, Terms, Window
+from app.core.terms import MAX_STUDIES, Action, Capacity, DateSpan, Effect, TeamPart, Terms, Window
 
 _WORD = 32
 _ADDRESS_PADDING = bytes(12)
@@ -119,6 +121,22 @@ def _directory_entry_set(topics: Sequence[bytes], body: bytes) -> Event:
     return DirectoryEntrySet(_address(account), entry)
 
 
+def _team_created(topics: Sequence[bytes], body: bytes) -> Event:
+    (team,) = _indexed(topics, 1)
+    _words(body, 0)
+    return TeamCreated(Grantee(team))
+
+
+def _team_part_set(topics: Sequence[bytes], body: bytes) -> Event:
+    team, account = _indexed(topics, 2)
+    part, start, end, nonce = _words(body, 4)
+    number = _uint(part, 8)
+    if number not in {TeamPart.MEMBER, TeamPart.LEAD}:
+        raise MalformedAnswerError("a log's part in a team is unknown")
+    window = Window(_time(start), _time(end)) if any(end) else None
+    return TeamPartSet(Grantee(team), _address(account), TeamPart(number), window, _uint(nonce, 32))
+
+
 def _patient_enrolled(topics: Sequence[bytes], body: bytes) -> Event:
     (patient,) = _indexed(topics, 1)
     claim_key, until = _words(body, 2)
@@ -157,11 +175,12 @@ def _guardian_set(topics: Sequence[bytes], body: bytes) -> Event:
 
 def _consent_granted(topics: Sequence[bytes], body: bytes) -> Event:
     patient, consent, grantee = _indexed(topics, 3)
-    # Ten words, the sixth of them the place of the studies, which follow as their count and themselves.
-    count = _uint(body[10 * _WORD : 11 * _WORD], 8)
-    words = _words(body, 11 + min(count, MAX_STUDIES))
-    effect, actions, purposes, start, end, place, epoch, consent_nonce, grantor, capacity, _ = words[:11]
-    if count > MAX_STUDIES or _uint(place, 16) != 10 * _WORD:
+    # Fourteen words, the sixth of them the place of the studies, which follow as their count and themselves.
+    count = _uint(body[14 * _WORD : 15 * _WORD], 8)
+    words = _words(body, 15 + min(count, MAX_STUDIES))
+    effect, actions, purposes, start, end, place, first, last, parent, depth = words[:10]
+    epoch, consent_nonce, grantor, capacity, _ = words[10:15]
+    if count > MAX_STUDIES or _uint(place, 16) != 14 * _WORD:
         raise MalformedAnswerError("a log's studies are not where they must be")
     terms = Terms(
         patient=PatientKey(patient),
@@ -170,18 +189,25 @@ def _consent_granted(topics: Sequence[bytes], body: bytes) -> Event:
         actions=Action(_uint(actions, 8)),
         purposes=_uint(purposes, 16),
         window=Window(_time(start), _time(end)),
-        studies=tuple(StudyKey(study) for study in words[11:]),
+        studies=tuple(StudyKey(study) for study in words[15:]),
         epoch=_uint(epoch, 32),
         consent_nonce=consent_nonce,
+        dates=DateSpan(_uint(first, 32), _uint(last, 32)),
+        parent=ConsentId(parent),
+        share_depth=_uint(depth, 8),
     )
-    return ConsentGranted(ConsentId(consent), terms, _address(grantor), _capacity(capacity))
+    return ConsentGranted(ConsentId(consent), terms, _address(grantor), _capacity(capacity, Capacity.GRANTEE))
 
 
 def _consent_revoked(topics: Sequence[bytes], body: bytes) -> Event:
     patient, consent = _indexed(topics, 2)
     grantor, capacity, epoch = _words(body, 3)
     return ConsentRevoked(
-        PatientKey(patient), ConsentId(consent), _address(grantor), _capacity(capacity), _uint(epoch, 32)
+        PatientKey(patient),
+        ConsentId(consent),
+        _address(grantor),
+        _capacity(capacity, Capacity.GUARDIAN),
+        _uint(epoch, 32),
     )
 
 
@@ -235,9 +261,9 @@ def _address(word: bytes) -> Address:
     return Address(word[12:])
 
 
-def _capacity(word: bytes) -> Capacity:
+def _capacity(word: bytes, last: Capacity) -> Capacity:
     value = _uint(word, 8)
-    if value not in {Capacity.CONTROLLER, Capacity.GUARDIAN}:
+    if not Capacity.CONTROLLER <= value <= last:
         raise MalformedAnswerError("a log's capacity is unknown")
     return Capacity(value)
 
@@ -264,10 +290,14 @@ _TABLES: Mapping[str, Mapping[str, _Read | None]] = {
         "ControllerMoved(bytes32,address,bytes)": _controller_moved,
         "GuardianSet(bytes32,address,bytes,uint48)": _guardian_set,
     },
+    "CareTeams": {
+        "TeamCreated(bytes32)": _team_created,
+        "TeamPartSet(bytes32,address,uint8,uint48,uint48,uint32)": _team_part_set,
+    },
     "ConsentRegistry": {
         (
-            "ConsentGranted(bytes32,bytes32,bytes32,uint8,uint8,uint16,uint48,uint48,bytes32[],uint32,bytes32,"
-            "address,uint8)"
+            "ConsentGranted(bytes32,bytes32,bytes32,uint8,uint8,uint16,uint48,uint48,bytes32[],uint32,uint32,"
+            "bytes32,uint8,uint32,bytes32,address,uint8)"
         ): _consent_granted,
         "ConsentRevoked(bytes32,bytes32,address,uint8,uint32)": _consent_revoked,
     },

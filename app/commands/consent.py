@@ -17,10 +17,17 @@ _UNSETTLED = frozenset({"submitted", "mined"})
 
 @consent.command("grant")
 def grant(  # noqa: PLR0917 - the terms of a consent
-    grantee: Annotated[str, typer.Argument(help="Who is let in: an account, 0x….")],
+    grantee: Annotated[str, typer.Argument(help="Who is let in: an account, 0x…, or a care team's id.")],
     study: Annotated[
         list[str] | None, typer.Option(help="A StudyInstanceUID; repeat for several. Default: everything.")
     ] = None,
+    from_date: Annotated[str | None, typer.Option(help="Only studies of this day (YYYY-MM-DD) or later.")] = None,
+    to_date: Annotated[str | None, typer.Option(help="Only studies of this day (YYYY-MM-DD) or earlier.")] = None,
+    share_depth: Annotated[
+        int | None,
+        typer.Option(help="How many times in a row it may be shared on, with the action share.", min=1, max=3),
+    ] = None,
+    parent: Annotated[str | None, typer.Option(help="Share this consent on, which was given to you.")] = None,
     action: Annotated[list[str] | None, typer.Option(help="search, view, retrieve, share; repeat for several.")] = None,
     purpose: Annotated[list[str] | None, typer.Option(help="HL7 purpose of use; repeat for several.")] = None,
     days: Annotated[int, typer.Option(help="For how many days from now.", min=1)] = 90,
@@ -35,14 +42,16 @@ def grant(  # noqa: PLR0917 - the terms of a consent
     client, _ = sign_in(gateway, account)
     asked: dict[str, Any] = {
         "grantee": grantee,
-        "scope": {"studies": study} if study else "all",
+        "scope": {"studies": study or None, "from_date": from_date, "to_date": to_date},
         "actions": action or ["search", "view", "retrieve"],
         "purposes": purpose or ["TREAT"],
         "valid_until": int(time.time()) + days * _DAY_S,
         "effect": "deny" if deny else "permit",
     }
-    if patient_key is not None:
-        asked["patient_key"] = patient_key
+    if not any(asked["scope"].values()):
+        asked["scope"] = "all"
+    optional = {"patient_key": patient_key, "share_depth": share_depth, "parent": parent}
+    asked |= {name: value for name, value in optional.items() if value is not None}
     issued = client.post("/api/consents/typed-data", asked)
     say(issued["words"])
     document = issued["typed_data"]

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "role": ("chain", "role", True),
     "directory": ("directory", "directory", True),
     "db": ("chain", "database", True),
+    "team": ("team", "team", True),
     "consent": ("consent", "consent", True),
     "access": ("audit", "access", True),
     "audit": ("audit", "audit", True),

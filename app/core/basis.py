@@ -42,6 +42,14 @@ def person_of(grantee: Grantee) -> Address | None:
     return Address(grantee[-ADDRESS_BYTES:]) if grantee.startswith(_PERSON_PREFIX) else None
 
 
+def directory_account(grantee: Grantee) -> Address:
+    """The account under which the directory names a grantee: the person's own, for a team the first 20 bytes of its
+    id, which nobody holds a key of.
+    """
+    actor = person_of(grantee)
+    return Address(grantee[:ADDRESS_BYTES]) if actor is None else actor
+
+
 def is_signer(signer: Signer) -> bool:
     """Whether the contracts would bind it: 20 to 640 bytes, the first 20 not all zero."""
     return ADDRESS_BYTES <= len(signer) <= MAX_SIGNER_BYTES and any(signer[:ADDRESS_BYTES])

@@ -4,7 +4,7 @@ States are immutable and share structure, so the finalized state, the head and e
 than one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from immutables import Map
@@ -13,7 +13,8 @@ from app.core import grants
 from app.core.basis import person
 from app.core.grants import Consent
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, RoleId, Signer, UnixTime
-from app.core.terms import Capacity, Window
+from app.core.teams import Team
+from app.core.terms import Capacity, TeamPart, Window
 
 # So many grants to one patient that finding one by looking through all would slow everybody down.
 INDEX_FROM = 64
@@ -50,6 +51,7 @@ class Patient:
 
     ``controller`` is empty and ``actor`` None until claimed; ``claim_key`` is None from then on. ``move_nonce`` numbers
     the moves started from 1, ``guardian_nonce`` counts guardian changes, ``epoch`` revocations, ``granted`` grants.
+    ``dated`` counts the live consents that bound dates: only then does a study's date matter to anybody.
     ``live`` holds the packed live consents per grantee (``app.core.grants``). ``ids`` says whose consent an id is, only
     for a patient with INDEX_FROM grants or more: for all others it would cost every id twice, and looking is quick.
     """
@@ -65,6 +67,7 @@ class Patient:
     move_nonce: int
     epoch: int
     granted: int
+    dated: int
     live: Map[Grantee, bytes]
     ids: Map[ConsentId, Grantee] | None
     revoked: Map[ConsentId, Revoked]
@@ -89,10 +92,10 @@ class Patient:
             found.extend(grants.unpack(packed, self.key, grantee))
         return sorted(found, key=lambda consent: consent.ordinal)
 
-    def consents_for(self, actor: Address) -> list[Consent]:
-        """The live consents that name this person, whatever their windows, earliest granted first."""
-        grantee = person(actor)
-        return list(grants.unpack(self.live.get(grantee, b""), self.key, grantee))
+    def consents_for(self, grantees: Iterable[Grantee]) -> list[Consent]:
+        """The live consents that name one of these, whatever their windows, earliest granted first."""
+        found = [one for grantee in grantees for one in grants.unpack(self.live.get(grantee, b""), self.key, grantee)]
+        return sorted(found, key=lambda consent: consent.ordinal)
 
     def consent(self, consent_id: ConsentId) -> Consent | Revoked | None:
         """The live consent, or that it is revoked, or None when the id was never used for this patient."""
@@ -105,11 +108,9 @@ class Patient:
             grantee = self.ids.get(consent_id)
             places = () if grantee is None else ((grantee, self.live[grantee]),)
         for grantee, packed in places:
-            # The bytes may also occur as a study key, which anybody can choose: look, then look again.
-            if packed.find(consent_id) >= 0:
-                for consent in grants.unpack(packed, self.key, grantee):
-                    if consent.id == consent_id:
-                        return consent
+            consent = grants.find(packed, consent_id, self.key, grantee)
+            if consent is not None:
+                return consent
         return None
 
 
@@ -118,7 +119,8 @@ class State:
     """What the events so far amount to.
 
     ``named`` finds the patients with a live consent for a grantee, ``acting`` those that an actor controls or is
-    guardian of, ``claiming`` the unclaimed ones of a claim key (a few each, so a tuple does).
+    guardian of, ``claiming`` the unclaimed ones of a claim key (a few each, so a tuple does). ``member_of`` finds the
+    teams in which an account has a member's window, open or not.
     """
 
     patients: Map[PatientKey, Patient]
@@ -128,19 +130,34 @@ class State:
     named: Map[Grantee, Map[PatientKey, Grantee]]
     acting: Map[Address, tuple[PatientKey, ...]]
     claiming: Map[Address, tuple[PatientKey, ...]]
+    teams: Map[Grantee, Team]
+    member_of: Map[Address, tuple[Grantee, ...]]
 
     def patient(self, key: PatientKey) -> Patient | None:
         return self.patients.get(key)
 
     def patients_of(self, actor: Address) -> frozenset[PatientKey]:
-        """Patients with a live consent naming the actor (whatever its window), and those it controls or is guardian
-        of.
+        """Patients with a live consent naming the actor or a team of theirs (whatever its window and the
+        membership's), and those they control or are guardian of.
         """
-        return frozenset(self.named.get(person(actor), _NO_PATIENTS)).union(self.acting.get(actor, ()))
+        named = (self.named.get(grantee, _NO_PATIENTS) for grantee in self.ever_named_as(actor))
+        return frozenset().union(*named, self.acting.get(actor, ()))
+
+    def ever_named_as(self, actor: Address) -> tuple[Grantee, ...]:
+        """Every grantee that may mean the actor: the person, and the teams in which it has a window."""
+        return (person(actor), *self.member_of.get(actor, ()))
+
+    def named_as(self, actor: Address, now: UnixTime) -> tuple[Grantee, ...]:
+        """Every grantee that means the actor at ``now``."""
+        teams = self.member_of.get(actor)
+        if teams is None:
+            return (person(actor),)
+        return (person(actor), *(team for team in teams if self.teams[team].has(TeamPart.MEMBER, actor, now)))
 
     def count_of(self, actor: Address) -> int:
         """At least as many as ``patients_of`` gives, without looking at each."""
-        return len(self.named.get(person(actor), _NO_PATIENTS)) + len(self.acting.get(actor, ()))
+        named = sum(len(self.named.get(grantee, _NO_PATIENTS)) for grantee in self.ever_named_as(actor))
+        return named + len(self.acting.get(actor, ()))
 
     def claimable_with(self, claim_key: Address, now: UnixTime) -> Patient | None:
         """The patient that is enrolled with this claim key and can still be claimed at ``now``."""
@@ -164,4 +181,13 @@ class State:
 _NO_PATIENTS: Map[PatientKey, Grantee] = Map()
 
 # Before the first event.
-GENESIS = State(patients=Map(), roles=Map(), directory=Map(), named=Map(), acting=Map(), claiming=Map())
+GENESIS = State(
+    patients=Map(),
+    roles=Map(),
+    directory=Map(),
+    named=Map(),
+    acting=Map(),
+    claiming=Map(),
+    teams=Map(),
+    member_of=Map(),
+)

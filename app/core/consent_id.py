@@ -4,7 +4,7 @@ from app.core.identifiers import Address, ConsentId
 from app.core.keccak import keccak256
 from app.core.terms import Terms
 
-_DOMAIN = keccak256(b"consentry.consent.v1")
+_DOMAIN = keccak256(b"consentry.consent.v2")
 
 
 def consent_id(terms: Terms, chain_id: int, contract: Address) -> ConsentId:
@@ -23,6 +23,10 @@ def consent_id(terms: Terms, chain_id: int, contract: Address) -> ConsentId:
         _word(terms.window.start),
         _word(terms.window.end),
         keccak256(studies),
+        _word(terms.dates.first),
+        _word(terms.dates.last),
+        terms.parent,
+        _word(terms.share_depth),
         _word(terms.epoch),
         terms.consent_nonce,
     )

@@ -1,10 +1,13 @@
 """One digest for a whole State: two mirrors agree when their digests do (P9), however each came to where it is."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.core.consent import Guardian, Move, Patient, Revoked, State
 from app.core.grants import Consent
+from app.core.identifiers import Address
+from app.core.teams import Team
+from app.core.terms import Window
 
 
 def digest(state: State) -> bytes:
@@ -21,6 +24,8 @@ def digest(state: State) -> bytes:
     _section(whole, ((grantee, _parts(*sorted(keys))) for grantee, keys in state.named.items()))
     _section(whole, ((actor, _parts(*sorted(keys))) for actor, keys in state.acting.items()))
     _section(whole, ((claim_key, _parts(*sorted(keys))) for claim_key, keys in state.claiming.items()))
+    _section(whole, ((team, _team(one)) for team, one in state.teams.items()))
+    _section(whole, ((account, _parts(*sorted(teams))) for account, teams in state.member_of.items()))
     return whole.digest()
 
 
@@ -44,6 +49,7 @@ def _patient(patient: Patient) -> bytes:
         patient.move_nonce,
         patient.epoch,
         patient.granted,
+        patient.dated,
         *(_consent(consent) for consent in patient.live_consents()),
         *(part for entry in revoked for part in entry),
     )
@@ -65,8 +71,22 @@ def _consent(consent: Consent) -> bytes:
         consent.window.start,
         consent.window.end,
         consent.capacity,
+        consent.dates.first,
+        consent.dates.last,
+        consent.share_depth,
+        *((None, None) if consent.line is None else (consent.line.parent, consent.line.sharer)),
         *consent.studies,
     )
+
+
+def _team(team: Team) -> bytes:
+    return _parts(team.nonce, *_windows(team.members), None, *_windows(team.leads))
+
+
+def _windows(part: Mapping[Address, Window]) -> Iterable[bytes | int]:
+    for account in sorted(part):
+        window = part[account]
+        yield from (account, window.start, window.end)
 
 
 def _guardian(guardian: Guardian | None) -> bytes | None:

@@ -11,12 +11,13 @@ from app.core.identifiers import (
     BlockRef,
     Commitment,
     ConsentId,
+    Grantee,
     PatientKey,
     RoleId,
     Signer,
     UnixTime,
 )
-from app.core.terms import Capacity, Terms, Window
+from app.core.terms import Capacity, TeamPart, Terms, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,26 @@ class DirectoryEntrySet:
 
     account: Address
     entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TeamCreated:
+    """A care team exists from now on; it has nobody yet."""
+
+    team: Grantee
+
+
+@dataclass(frozen=True, slots=True)
+class TeamPartSet:
+    """An account's part in a care team was set or replaced, or (no window) ended. ``nonce`` counts the team's changes
+    from 1.
+    """
+
+    team: Grantee
+    account: Address
+    part: TeamPart
+    window: Window | None
+    nonce: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +155,8 @@ Event = (
     RoleSet
     | RoleWithdrawn
     | DirectoryEntrySet
+    | TeamCreated
+    | TeamPartSet
     | PatientEnrolled
     | PatientClaimed
     | MoveStarted

@@ -11,7 +11,7 @@ from typing import TypeVar
 from immutables import Map
 
 from app.core import grants
-from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer
+from app.core.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer, person, person_of
 from app.core.consent import INDEX_FROM, Guardian, Move, Patient, Revoked, State
 from app.core.events import (
     AccessLogged,
@@ -27,10 +27,13 @@ from app.core.events import (
     PatientEnrolled,
     RoleSet,
     RoleWithdrawn,
+    TeamCreated,
+    TeamPartSet,
 )
-from app.core.grants import Consent
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
-from app.core.terms import Capacity, flaw_in
+from app.core.sharing import is_narrower
+from app.core.teams import NEW_TEAM
+from app.core.terms import NO_PARENT, Capacity, TeamPart, flaw_in
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -58,6 +61,8 @@ def fold(state: State, event: Event) -> State:
     """The state after the event. Raises ContradictionError."""
     if isinstance(event, RoleSet | RoleWithdrawn | DirectoryEntrySet):
         return _staff(state, event)
+    if isinstance(event, TeamCreated | TeamPartSet):
+        return _team(state, event)
     if isinstance(event, ConsentGranted):
         return _granted(state, event)
     if isinstance(event, ConsentRevoked):
@@ -99,6 +104,34 @@ def _staff(state: State, event: RoleSet | RoleWithdrawn | DirectoryEntrySet) -> 
     return replace(state, roles=state.roles.set(key, event.window))
 
 
+def _team(state: State, event: TeamCreated | TeamPartSet) -> State:
+    before = state.teams.get(event.team)
+    if isinstance(event, TeamCreated):
+        if before is not None:
+            raise ContradictionError(event, "the team exists")
+        if person_of(event.team) is not None:
+            raise ContradictionError(event, "the team's id is a person's")
+        return replace(state, teams=state.teams.set(event.team, NEW_TEAM))
+    if before is None:
+        raise ContradictionError(event, "there is no such team")
+    if event.account == NOBODY:
+        raise ContradictionError(event, "the zero address is nobody")
+    if event.nonce != before.nonce + 1:
+        raise ContradictionError(event, "the nonce is not the next one")
+    if event.window is None and event.account not in before.part(event.part):
+        raise ContradictionError(event, "the part is not set")
+    if event.window is not None and event.window.end <= event.window.start:
+        raise ContradictionError(event, "the window is empty")
+    after = before.with_part(event.part, event.account, event.window)
+    state = replace(state, teams=state.teams.set(event.team, after))
+    if event.part is not TeamPart.MEMBER:
+        return state
+    others = tuple(team for team in state.member_of.get(event.account, ()) if team != event.team)
+    teams = others if event.window is None else (*others, event.team)
+    member_of = state.member_of.set(event.account, teams) if teams else state.member_of.delete(event.account)
+    return replace(state, member_of=member_of)
+
+
 def _enrolled(state: State, event: PatientEnrolled) -> State:
     if event.claim_key == NOBODY or not any(event.patient):
         raise ContradictionError(event, "a zero key")
@@ -116,6 +149,7 @@ def _enrolled(state: State, event: PatientEnrolled) -> State:
             move_nonce=0,
             epoch=0,
             granted=0,
+            dated=0,
             live=_NONE_LIVE,
             ids=None,
             revoked=_NONE_REVOKED,
@@ -184,38 +218,41 @@ def _guardian(state: State, event: GuardianSet) -> State:
 def _granted(state: State, event: ConsentGranted) -> State:
     terms = event.terms
     before, _ = _of_claimed(state, event, terms.patient)
-    _check_grantor(event, before)
     flaw = flaw_in(terms)
     if flaw is not None:
         raise ContradictionError(event, flaw)
+    if person_of(terms.grantee) is None and terms.grantee not in state.teams:
+        raise ContradictionError(event, "there is no such team")
+    if terms.parent == NO_PARENT:
+        _check_grantor(event, before)
+    else:
+        _check_sharer(event, before)
     if before.consent(event.consent) is not None:
         raise ContradictionError(event, "the id was used before")
     if terms.epoch != before.epoch:
         raise ContradictionError(event, "the epoch is not the patient's")
     named = state.named.get(terms.grantee, _NONE_NAMED)
     grantee = next(iter(named.values()), terms.grantee)
-    consent = Consent(
-        id=event.consent,
-        patient=before.key,
-        grantee=grantee,
-        ordinal=before.granted,
-        epoch=terms.epoch,
-        effect=terms.effect,
-        actions=terms.actions,
-        purposes=terms.purposes,
-        window=terms.window,
-        studies=terms.studies,
-        capacity=event.capacity,
-    )
+    consent = grants.of_terms(terms, event.consent, grantee, before.granted, event.grantor, event.capacity)
     live = before.live.set(grantee, grants.append(before.live.get(grantee, b""), consent))
     names = state.named
     if before.key not in named:
         names = names.set(grantee, named.set(before.key, grantee))
     patients = state.patients.set(before.key, _with_grant(before, consent, live))
-    return State(patients, state.roles, state.directory, names, state.acting, state.claiming)
+    # Spelled out, as in _with_grant.
+    return State(
+        patients,
+        state.roles,
+        state.directory,
+        names,
+        state.acting,
+        state.claiming,
+        state.teams,
+        state.member_of,
+    )
 
 
-def _with_grant(before: Patient, consent: Consent, live: Map[Grantee, bytes]) -> Patient:
+def _with_grant(before: Patient, consent: grants.Consent, live: Map[Grantee, bytes]) -> Patient:
     ids = before.ids
     if ids is not None:
         ids = ids.set(consent.id, consent.grantee)
@@ -234,6 +271,7 @@ def _with_grant(before: Patient, consent: Consent, live: Map[Grantee, bytes]) ->
         move_nonce=before.move_nonce,
         epoch=before.epoch,
         granted=before.granted + 1,
+        dated=before.dated + consent.dates.bounded,
         live=live,
         ids=ids,
         revoked=before.revoked,
@@ -260,7 +298,8 @@ def _revoked(state: State, event: ConsentRevoked) -> State:
         named = state.named[grantee].delete(before.key)
         state = replace(state, named=state.named.set(grantee, named) if named else state.named.delete(grantee))
     ids = None if before.ids is None else before.ids.delete(event.consent)
-    return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live, ids=ids))
+    dated = before.dated - consent.dates.bounded
+    return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live, ids=ids, dated=dated))
 
 
 def _of_claimed(state: State, event: Event, key: PatientKey) -> tuple[Patient, Address]:
@@ -282,6 +321,17 @@ def _check_grantor(event: ConsentGranted | ConsentRevoked, patient: Patient) -> 
     holders = {Capacity.CONTROLLER: patient.actor, Capacity.GUARDIAN: guardian}
     if holders.get(event.capacity) != event.grantor:
         raise ContradictionError(event, "the grantor does not hold that capacity")
+
+
+def _check_sharer(event: ConsentGranted, patient: Patient) -> None:
+    """What the state can tell; that the parent was in force then, only the block's time could."""
+    parent = patient.consent(event.terms.parent)
+    if parent is None or isinstance(parent, Revoked):
+        raise ContradictionError(event, "there is no consent to share on")
+    if event.capacity is not Capacity.GRANTEE or parent.grantee != person(event.grantor):
+        raise ContradictionError(event, "the sharer is not the grantee of what is shared on")
+    if not is_narrower(event.terms, parent):
+        raise ContradictionError(event, "wider than what is shared on")
 
 
 def _with_patient(state: State, patient: Patient, *touched: Address) -> State:

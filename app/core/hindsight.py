@@ -5,7 +5,7 @@ record, an access stands when some question at some time in between would have b
 record both are known.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,9 +13,10 @@ from app.core.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, role_id
 from app.core.consent import State
 from app.core.events import AccessLogged
 from app.core.grants import Consent
-from app.core.identifiers import BasisId, ConsentId, StudyKey, UnixTime
+from app.core.identifiers import BasisId, ConsentId, StudyDate, StudyKey, UnixTime
 from app.core.policy import AccessRequest, Deny, Permit, may_store, permitting
 from app.core.record import AccessRecord
+from app.core.study_date import day_after, day_before
 from app.core.terms import Action, Modification, Purpose, Role
 
 _PHYSICIAN = role_id(Role.PHYSICIAN)
@@ -32,12 +33,12 @@ class Span:
 
 def could_permit(state: State, access: AccessLogged, decided: Span) -> bool:
     """Whether some question at some time in the span is permitted on the access's basis."""
-    times = _times(state, access, decided)
+    consent = _consent(state, access)
+    bearing = _bearing(state, access, consent)
+    times = _times(state, access, decided, bearing)
     if access.basis == UPLOADER:
         return any(_permits_storing(state, access, now) for now in times)
-    consent = _consent(state, access)
-    studies = _studies(consent)
-    questions = product(times, Action, _purposes(access.basis, consent), studies)
+    questions = product(times, Action, _purposes(access.basis, consent), _studies(consent), _dates(bearing))
     return any(_permits(state, access, question) for question in questions)
 
 
@@ -50,16 +51,20 @@ def does_permit(state: State, access: AccessLogged, record: AccessRecord, now: U
     if isinstance(action, Modification):
         return _permits_storing(state, access, now)
     studies = _studies(_consent(state, access)) if record.study_key is None else (record.study_key,)
-    return any(_permits(state, access, (now, action, record.purpose, study)) for study in studies)
+    asked = (action, record.purpose)
+    return any(_permits(state, access, (now, *asked, study, record.study_date)) for study in studies)
 
 
 def _permits_storing(state: State, access: AccessLogged, now: UnixTime) -> bool:
     return may_store(state, access.accessor, access.patient, now) == Permit(access.basis)
 
 
-def _permits(state: State, access: AccessLogged, question: tuple[UnixTime, Action, Purpose, StudyKey]) -> bool:
-    now, action, purpose, study = question
-    bases = permitting(state, AccessRequest(access.accessor, access.patient, study, action, purpose), now)
+def _permits(
+    state: State, access: AccessLogged, question: tuple[UnixTime, Action, Purpose, StudyKey, StudyDate | None]
+) -> bool:
+    now, action, purpose, study, date = question
+    request = AccessRequest(access.accessor, access.patient, study, action, purpose, date)
+    bases = permitting(state, request, now)
     return not isinstance(bases, Deny) and access.basis in bases
 
 
@@ -74,6 +79,15 @@ def _studies(consent: Consent | None) -> Sequence[StudyKey]:
     return consent.studies if consent is not None and consent.studies else (NO_STUDY,)
 
 
+def _dates(bearing: Iterable[Consent]) -> Sequence[StudyDate | None]:
+    """No date, and the days at which a verdict can turn: the first and last of bounds, and those beside them."""
+    days: set[StudyDate | None] = set()
+    for bounds in (consent.dates for consent in bearing if consent.dates.bounded):
+        days |= {StudyDate(bounds.first), day_before(bounds.first)} if bounds.first else set()
+        days |= {StudyDate(bounds.last), day_after(bounds.last)} if bounds.last else set()
+    return (None, *sorted(day for day in days if day is not None))
+
+
 def _purposes(basis: BasisId, consent: Consent | None) -> Sequence[Purpose]:
     if basis == SELF:
         return (Purpose.PATRQT,)
@@ -82,20 +96,33 @@ def _purposes(basis: BasisId, consent: Consent | None) -> Sequence[Purpose]:
     return () if consent is None else tuple(purpose for purpose in Purpose if consent.purposes & 1 << purpose)
 
 
-def _times(state: State, access: AccessLogged, decided: Span) -> Sequence[UnixTime]:
+def _bearing(state: State, access: AccessLogged, basis: Consent | None) -> list[Consent]:
+    """The consents that may bear on the verdict: those towards the accessor and, where the basis was shared on, those
+    towards whoever shared it.
+    """
+    patient = state.patient(access.patient)
+    if patient is None:
+        return []
+    shared = basis is not None and basis.line is not None
+    return patient.live_consents() if shared else patient.consents_for(state.ever_named_as(access.accessor))
+
+
+def _times(state: State, access: AccessLogged, decided: Span, bearing: Iterable[Consent]) -> Sequence[UnixTime]:
     """The first time, and every later one at which a verdict can turn: where a window opens or closes."""
-    turns = {at for at in _turns(state, access) if decided.first < at <= decided.last}
+    turns = {at for at in _turns(state, access, bearing) if decided.first < at <= decided.last}
     return (decided.first, *sorted(turns))
 
 
-def _turns(state: State, access: AccessLogged) -> Iterator[UnixTime]:
-    windows = [consent.window for consent in _towards(state, access)]
-    roles = [state.role_window(role, access.accessor) for role in (_PHYSICIAN, _UPLOADER)]
-    for window in [*windows, *(role for role in roles if role is not None)]:
-        yield window.start
-        yield window.end
-
-
-def _towards(state: State, access: AccessLogged) -> list[Consent]:
-    patient = state.patient(access.patient)
-    return [] if patient is None else patient.consents_for(access.accessor)
+def _turns(state: State, access: AccessLogged, bearing: Iterable[Consent]) -> Iterator[UnixTime]:
+    windows = [state.role_window(role, access.accessor) for role in (_PHYSICIAN, _UPLOADER)]
+    people = {access.accessor}
+    for consent in bearing:
+        windows.append(consent.window)
+        if consent.line is not None:
+            people.add(consent.line.sharer)
+    for someone in people:
+        windows.extend(state.teams[team].members.get(someone) for team in state.member_of.get(someone, ()))
+    for window in windows:
+        if window is not None:
+            yield window.start
+            yield window.end

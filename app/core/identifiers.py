@@ -30,6 +30,8 @@ AccessRecordId = NewType("AccessRecordId", bytes)
 Signer = NewType("Signer", bytes)
 # Unix seconds, UTC.
 UnixTime = NewType("UnixTime", int)
+# A study's date as the number YYYYMMDD.
+StudyDate = NewType("StudyDate", int)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@
 
 from dataclasses import dataclass
 
-from app.core.identifiers import ConsentId, PatientKey, Signer, UnixTime
-from app.core.terms import Terms
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
+from app.core.terms import TeamPart, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,17 @@ class GuardianChange:
 
 @dataclass(frozen=True, slots=True)
 class ConsentOffer:
-    """The controller or guardian grants a consent, or a deny."""
+    """The controller or guardian grants a consent, or a deny; or a grantee shares one on."""
 
     terms: Terms
+    deadline: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentOffers:
+    """Several grants by one signature: all of them or none. At most 16, which name at most 64 studies together."""
+
+    grants: tuple[Terms, ...]
     deadline: UnixTime
 
 
@@ -66,4 +74,17 @@ class Revocation:
     deadline: UnixTime
 
 
-Message = Claim | MoveVeto | MoveAcceptance | GuardianChange | ConsentOffer | Revocation
+@dataclass(frozen=True, slots=True)
+class TeamChange:
+    """A lead sets an account's part in a care team, or ends it (no time); ``team_nonce`` counts the changes before."""
+
+    team: Grantee
+    account: Address
+    part: TeamPart
+    start: UnixTime
+    until: UnixTime
+    team_nonce: int
+    deadline: UnixTime
+
+
+Message = Claim | MoveVeto | MoveAcceptance | GuardianChange | ConsentOffer | ConsentOffers | Revocation | TeamChange

@@ -8,15 +8,17 @@ from enum import Enum
 
 from app.core.basis import GUARDIAN, SELF, UPLOADER, person, role_id
 from app.core.consent import Patient, State
-from app.core.grants import in_force
-from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, StudyKey, UnixTime
+from app.core.grants import Line, find, in_force, line_at
+from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, StudyDate, StudyKey, UnixTime
 from app.core.mirror import Standing
+from app.core.sharing import ancestors
 from app.core.terms import Action, Effect, Purpose, Role
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One question. ``action`` is a single bit; ``study`` is the salted key of the study asked for.
+    """One question. ``action`` is a single bit; ``study`` is the salted key of the study asked for, ``study_date`` the
+    date that the archive gives it (None: no valid one).
 
     A question about no particular study carries NO_STUDY, which only a consent to everything covers.
     """
@@ -26,6 +28,7 @@ class AccessRequest:
     study: StudyKey
     action: Action
     purpose: Purpose
+    study_date: StudyDate | None = None
 
 
 class DenyReason(Enum):
@@ -94,9 +97,15 @@ def decide_standing(
     if not in_both:
         return Deny(DenyReason.NOT_FINAL)
     for basis in in_both:
-        if (request.patient, ConsentId(basis)) not in revoked_here:
+        if not revoked_here or not _taken_back(standing.head, request.patient, ConsentId(basis), revoked_here):
             return Permit(basis)
     return Deny(DenyReason.REVOKED_HERE)
+
+
+def date_matters(standing: Standing, patient: PatientKey) -> bool:
+    """Whether any consent of the patient bounds the dates of studies: else no decision looks at one."""
+    known = (standing.final.patients.get(patient), standing.head.patients.get(patient))
+    return any(one is not None and one.dated for one in known)
 
 
 def holds_role(standing: Standing, role: Role, actor: Address, now: UnixTime) -> bool:
@@ -146,7 +155,12 @@ def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[Bas
     role = state.roles.get((_PHYSICIAN, request.actor))
     if role is None or not role.holds(now):
         return Deny(DenyReason.NO_ROLE)
-    return _by_consent(patient, request, now)
+    return _by_consent(state, patient, request, now)
+
+
+def deny_covers(actions: int, action: Action) -> bool:
+    """Whether a deny of these actions keeps anybody from that one."""
+    return bool(_DENY_COVERS[actions] & action)
 
 
 def _own_basis(patient: Patient, request: AccessRequest, now: UnixTime) -> BasisId | None:
@@ -161,13 +175,52 @@ def _own_basis(patient: Patient, request: AccessRequest, now: UnixTime) -> Basis
     return None
 
 
-def _by_consent(patient: Patient, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:
+def _taken_back(
+    head: State, patient: PatientKey, consent: ConsentId, revoked_here: AbstractSet[tuple[PatientKey, ConsentId]]
+) -> bool:
+    """Whether a revocation of it, or of what it shares on, was handed in here."""
+    if (patient, consent) in revoked_here:
+        return True
+    return any((patient, above) in revoked_here for above in ancestors(head.patients[patient], consent))
+
+
+def _by_consent(state: State, patient: Patient, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:
     bases = []
-    packed = patient.live.get(person(request.actor), b"")
-    for consent_id, effect, actions in in_force(packed, request.study, 1 << request.purpose, now):
-        if effect == Effect.PERMIT:
-            if _PERMIT_COVERS[actions] & request.action:
-                bases.append(BasisId(consent_id))
-        elif _DENY_COVERS[actions] & request.action:
-            return Deny(DenyReason.DENIED_BY_CONSENT)
-    return tuple(bases) if bases else Deny(DenyReason.NO_CONSENT)
+    for grantee in state.named_as(request.actor, now):
+        packed = patient.live.get(grantee, b"")
+        found = in_force(packed, request.study, request.study_date, 1 << request.purpose, now)
+        for ordinal, consent_id, effect, actions, place in found:
+            if effect == Effect.PERMIT:
+                if _PERMIT_COVERS[actions] & request.action and _stands(
+                    state, patient, line_at(packed, place), request, now
+                ):
+                    bases.append((ordinal, BasisId(consent_id)))
+            elif deny_covers(actions, request.action):
+                return Deny(DenyReason.DENIED_BY_CONSENT)
+    return tuple(basis for _, basis in sorted(bases)) if bases else Deny(DenyReason.NO_CONSENT)
+
+
+def _stands(state: State, patient: Patient, line: Line | None, request: AccessRequest, now: UnixTime) -> bool:
+    """Whether every consent above in the line of sharing is in force, and nothing denies those who shared on.
+
+    What a consent covers, the ones above it cover too: it was granted no wider.
+    """
+    while line is not None:
+        grantee = person(line.sharer)
+        above = find(patient.live.get(grantee, b""), line.parent, patient.key, grantee)
+        if above is None or not above.window.holds(now) or _is_denied(state, patient, line.sharer, request, now):
+            return False
+        line = above.line
+    return True
+
+
+def _is_denied(state: State, patient: Patient, sharer: Address, request: AccessRequest, now: UnixTime) -> bool:
+    """Whether a deny keeps the sharer from what is asked for, or from sharing it on."""
+    actions = request.action | Action.SHARE
+    return any(
+        effect == Effect.DENY and deny_covers(covered, actions)
+        for grantee in state.named_as(sharer, now)
+        for _, _, effect, covered, _ in in_force(
+            patient.live.get(grantee, b""), request.study, request.study_date, 1 << request.purpose, now
+        )
+    )

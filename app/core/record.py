@@ -16,6 +16,7 @@ from app.core.identifiers import (
     Commitment,
     LogHead,
     PatientKey,
+    StudyDate,
     StudyKey,
     StudyUid,
     UnixTime,
@@ -33,10 +34,12 @@ _COMMITMENT_DOMAIN = keccak256(b"consentry.record.v1")
 # its bytes. A version's fields never change their order, width or meaning. What comes later gets a new version with
 # its fields at the end; decode keeps reading the old ones, because commitments to them stay on the chain for ever.
 # Version 1 is an access, whose action a consent can allow. Version 2 is a modification: its action is zero, and which
-# modification it is stands in one more field of two bytes. Each deed has one version.
-_ACCESS_VERSION, _MODIFICATION_VERSION = 1, 2
+# modification it is stands in one more field of two bytes. Version 3 is an access that was decided with the study's
+# date, which stands in one more field of four bytes. Each deed has one version.
+_ACCESS_VERSION, _MODIFICATION_VERSION, _DATED_VERSION = 1, 2, 3
 _LENGTH_BYTES = 4
-_FIELD_COUNTS = {_ACCESS_VERSION: 15, _MODIFICATION_VERSION: 16}
+_FIELD_COUNTS = {_ACCESS_VERSION: 15, _MODIFICATION_VERSION: 16, _DATED_VERSION: 16}
+_DATE = struct.Struct(">II")
 _SINGLE_ACTIONS = frozenset(Action)
 _NO_ACTION = 0
 _MODIFIED = struct.Struct(">IH")
@@ -62,8 +65,9 @@ class AccessRecord:
 
     ``at`` is the time of the decision in whole seconds and ``at_us`` the microseconds on top. ``session_tag`` is 8
     bytes of a hash. ``study`` is None for a search over several; ``study_key`` is the key on the chain that the
-    decision was made for. ``block`` is the head the decision stood on. ``target`` is the resource as parsed and
-    written anew, without matching values. ``gateway`` names the gateway that served.
+    decision was made for, and ``study_date`` the date it was made with (None: none, or none that mattered). ``block``
+    is the head the decision stood on. ``target`` is the resource as parsed and written anew, without matching values.
+    ``gateway`` names the gateway that served.
     """
 
     record_id: AccessRecordId
@@ -80,6 +84,7 @@ class AccessRecord:
     target: str
     gateway: str
     study_key: StudyKey | None = None
+    study_date: StudyDate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +108,13 @@ def canonical(record: AccessRecord) -> bytes:
     if not modified and record.action not in _SINGLE_ACTIONS:
         raise RecordError("one action at a time")
     version, action = (_MODIFICATION_VERSION, _NO_ACTION) if modified else (_ACCESS_VERSION, record.action)
+    if record.study_date is not None:
+        if modified:
+            raise RecordError("no date decides on a modification")
+        version = _DATED_VERSION
     if record.study == "" or not 0 <= record.at_us < _MICROSECONDS:
         raise RecordError("a study is a UID or None, and microseconds stay below a second")
-    key = record.study_key
+    key, date = record.study_key, record.study_date
     block = record.block
     widths = (
         len(record.record_id),
@@ -135,6 +144,7 @@ def canonical(record: AccessRecord) -> bytes:
                 len(gateway).to_bytes(_LENGTH_BYTES, "big"),
                 gateway,
                 _MODIFIED.pack(2, record.action) if modified else b"",
+                b"" if date is None else _DATE.pack(4, date),
             )
         )  # fmt: skip
     except (struct.error, OverflowError, UnicodeEncodeError) as error:
@@ -154,12 +164,13 @@ def decode(body: bytes) -> AccessRecord:
             patient=PatientKey(fields[5]),
             study=StudyUid(fields[6].decode()) if fields[6] else None,
             study_key=StudyKey(fields[7]) if fields[7] else None,
-            action=deed(int.from_bytes(fields[8] if body[0] == _ACCESS_VERSION else fields[15], "big")),
+            action=deed(int.from_bytes(fields[15] if body[0] == _MODIFICATION_VERSION else fields[8], "big")),
             purpose=Purpose(int.from_bytes(fields[9], "big")),
             basis=BasisId(fields[10]),
             block=BlockRef(int.from_bytes(fields[11], "big"), BlockHash(fields[12])),
             target=fields[13].decode(),
             gateway=fields[14].decode(),
+            study_date=StudyDate(int.from_bytes(fields[15], "big")) if body[0] == _DATED_VERSION else None,
         )
     except ValueError as error:
         raise RecordError("a value that no record has") from error

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 from itertools import pairwise
 
-from app.core.identifiers import Grantee, PatientKey, StudyKey, UnixTime
+from app.core.identifiers import ConsentId, Grantee, PatientKey, StudyKey, UnixTime
 
 
 class Action(IntFlag):
@@ -55,7 +55,15 @@ ALL_ACTIONS = Action.SEARCH | Action.VIEW | Action.RETRIEVE | Action.SHARE
 ALL_PURPOSES = sum(1 << purpose for purpose in Purpose)
 # How many studies one consent may name.
 MAX_STUDIES = 64
+# How many grants one signature may carry; they name MAX_STUDIES together at most.
+MAX_GRANTS = 16
+# How many times in a row what a patient consented to may be shared on.
+MAX_SHARE_DEPTH = 3
+# The parent of a consent that shares nothing on.
+NO_PARENT = ConsentId(bytes(32))
 _ZERO_STUDY = StudyKey(bytes(32))
+_LAST_DATE_NUMBER = (1 << 32) - 1
+_NOT_A_PERSON = 12  # a team's id differs from zero in these first bytes
 
 
 class Effect(IntEnum):
@@ -77,11 +85,19 @@ class Role(Enum):
 
 
 class Capacity(IntEnum):
-    """In what capacity someone acts for a patient."""
+    """In what capacity someone acts for a patient; GRANTEE: shares on what they were given, and no more."""
 
     NONE = 0
     CONTROLLER = 1
     GUARDIAN = 2
+    GRANTEE = 3
+
+
+class TeamPart(IntEnum):
+    """What an account is in a care team. The numbers are on the chain."""
+
+    MEMBER = 1
+    LEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +112,29 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class DateSpan:
+    """Study dates from the first to the last, both included, as the numbers YYYYMMDD; 0: no such bound."""
+
+    first: int = 0
+    last: int = 0
+
+    @property
+    def bounded(self) -> bool:
+        return bool(self.first or self.last)
+
+
+ALL_DATES = DateSpan()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What a consent says. ``studies`` empty means everything; otherwise salted study keys, strictly ascending, at
-    most 64.
+    most 64. A study is in scope when both ``studies`` and ``dates`` hold it; one without a valid date is in the bounds
+    of a deny and in those of no permit.
 
     ``purposes`` is a mask of ``1 << Purpose``. ``epoch`` is the patient's consent epoch at signing; ``consent_nonce``
-    32 random bytes.
+    32 random bytes. ``parent`` is the consent that is shared on. ``share_depth``: how many times in a row it may be
+    shared on, 1 to 3 in a permit to share, else 0.
     """
 
     patient: PatientKey
@@ -113,10 +146,15 @@ class Terms:
     studies: tuple[StudyKey, ...]
     epoch: int
     consent_nonce: bytes
+    dates: DateSpan = ALL_DATES
+    parent: ConsentId = NO_PARENT
+    share_depth: int = 0
 
 
 def flaw_in(terms: Terms) -> str | None:
     """What the registry would refuse in these terms whatever the time, or None. Quotes nothing."""
+    shares = terms.effect is Effect.PERMIT and bool(terms.actions & Action.SHARE)
+    dates = terms.dates
     sound = {
         "no grantee": any(terms.grantee),
         "actions that are none or unknown": 0 < terms.actions <= ALL_ACTIONS,
@@ -124,5 +162,10 @@ def flaw_in(terms: Terms) -> str | None:
         "a window that holds no instant": terms.window.start < terms.window.end,
         "too many studies": len(terms.studies) <= MAX_STUDIES,
         "studies that are zero or not ascending": all(a < b for a, b in pairwise((_ZERO_STUDY, *terms.studies))),
+        "dates out of range": 0 <= dates.first <= _LAST_DATE_NUMBER and 0 <= dates.last <= _LAST_DATE_NUMBER,
+        "dates that hold no day": not dates.last or dates.first <= dates.last,
+        "a share depth that does not fit the actions": shares == bool(terms.share_depth),
+        "a share depth out of range": 0 <= terms.share_depth <= MAX_SHARE_DEPTH,
+        "a team that shares on": not terms.share_depth or not any(terms.grantee[:_NOT_A_PERSON]),
     }
     return next((flaw for flaw, holds in sound.items() if not holds), None)

@@ -8,12 +8,12 @@ Wallet libraries pad short values, drop unknown fields and read "false" as a boo
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.basis import is_signer
+from app.core.basis import ADDRESS_BYTES, is_signer
 from app.core.identifiers import Address
 from app.core.keccak import keccak256
-from app.core.message_kinds import BY_PRIMARY, KINDS, Contract, Kind, Value
-from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveAcceptance
-from app.core.terms import MAX_STUDIES, flaw_in
+from app.core.message_kinds import BY_PRIMARY, KINDS, Contract, Fields, Kind, Value
+from app.core.messages import Claim, ConsentOffer, ConsentOffers, GuardianChange, Message, MoveAcceptance, TeamChange
+from app.core.terms import MAX_GRANTS, MAX_STUDIES, flaw_in
 
 Json = dict[str, Any]
 
@@ -27,18 +27,21 @@ _DOMAIN_FIELDS = (
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _WIDTH_BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint48": 48}
 _WORD_BYTES = 32
+_BYTES = {"bytes32": _WORD_BYTES, "address": ADDRESS_BYTES, "bytes": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Domains:
-    """Where the messages are meant for: one chain, and the two contracts that check signatures."""
+    """Where the messages are meant for: one chain, and the contracts that check signatures."""
 
     chain_id: int
     patients: Address
     consents: Address
+    teams: Address
 
     def address(self, contract: Contract) -> Address:
-        return self.patients if contract is Contract.PATIENTS else self.consents
+        of = {Contract.PATIENTS: self.patients, Contract.CONSENTS: self.consents, Contract.TEAMS: self.teams}
+        return of[contract]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,11 @@ class _RefusedError(Exception):
 def payload(message: Message, words: str, domains: Domains) -> Json:
     """The JSON for ``eth_signTypedData_v4``: integers as numbers, bytes and addresses as lower-case hex."""
     kind = KINDS[type(message)]
-    values = zip(kind.fields, kind.take(message), strict=True)
     return {
         "types": _types(kind),
         "primaryType": kind.primary,
         "domain": _domain(kind, domains),
-        "message": {"words": words, **{name: _written(value) for (name, _), value in values}},
+        "message": {"words": words, **_struct_written(kind, kind.fields, kind.take(message))},
     }
 
 
@@ -85,8 +87,9 @@ def digest(message: Message, words: str, domains: Domains) -> bytes:
 def struct_hash(message: Message, words: str) -> bytes:
     """EIP-712's hashStruct of the message."""
     kind = KINDS[type(message)]
-    hashed = (_hashed(type_name, value) for (_, type_name), value in zip(kind.fields, kind.take(message), strict=True))
-    return keccak256(b"".join((_type_hash(kind.primary, kind.members), words_hash(words), *hashed)))
+    hashed = _struct_hashed(kind, kind.fields, kind.take(message))
+    type_hash = _type_hash((kind.primary, kind.members), *kind.structs)
+    return keccak256(type_hash + words_hash(words) + hashed)
 
 
 def words_hash(words: str) -> bytes:
@@ -95,9 +98,9 @@ def words_hash(words: str) -> bytes:
 
 
 def domain_separator(contract: Contract, domains: Domains) -> bytes:
-    """EIP-712's domain separator of one of the two contracts."""
+    """EIP-712's domain separator of one of the contracts."""
     parts = (
-        _type_hash("EIP712Domain", _DOMAIN_FIELDS),
+        _type_hash(("EIP712Domain", _DOMAIN_FIELDS)),
         keccak256(contract.value.encode()),
         keccak256(_VERSION.encode()),
         _hashed("uint256", domains.chain_id),
@@ -132,7 +135,7 @@ def _parsed(document: object, domains: Domains) -> Parsed:
     words = fields["words"]
     if not isinstance(words, str) or not words.isprintable():
         raise _RefusedError("words that are no plain text")
-    values = tuple(_read(type_name, fields[name]) for name, type_name in kind.fields)
+    values = tuple(_read(kind, type_name, fields[name]) for name, type_name in kind.fields)
     try:
         message = kind.make(values)
     except ValueError as error:
@@ -143,17 +146,30 @@ def _parsed(document: object, domains: Domains) -> Parsed:
 
 def _check(message: Message) -> None:
     """What no contract would take, whatever the time."""
+    flaw = _flaw_in(message)
+    if flaw is not None:
+        raise _RefusedError(flaw)
+
+
+def _flaw_in(message: Message) -> str | None:
     if isinstance(message, ConsentOffer):
-        flaw = flaw_in(message.terms)
-        if flaw is not None:
-            raise _RefusedError(flaw)
-    elif isinstance(message, GuardianChange):
-        if message.guardian and not is_signer(message.guardian):
-            raise _RefusedError("no signer")
-        if not message.guardian and message.until:
-            raise _RefusedError("no guardian, yet a time")
-    elif isinstance(message, Claim | MoveAcceptance) and not is_signer(message.controller):
-        raise _RefusedError("no signer")
+        return flaw_in(message.terms)
+    if isinstance(message, ConsentOffers):
+        if not message.grants or sum(len(terms.studies) for terms in message.grants) > MAX_STUDIES:
+            return "no grant, or too many studies"
+        return next(filter(None, map(flaw_in, message.grants)), None)
+    if isinstance(message, TeamChange):
+        empty = message.until <= message.start if message.until else bool(message.start)
+        return "a window that holds no instant" if empty else None
+    if isinstance(message, GuardianChange) and not message.guardian:
+        return "no guardian, yet a time" if message.until else None
+    return None if _signers_are_sound(message) else "no signer"
+
+
+def _signers_are_sound(message: Message) -> bool:
+    if isinstance(message, GuardianChange):
+        return is_signer(message.guardian)
+    return not isinstance(message, Claim | MoveAcceptance) or is_signer(message.controller)
 
 
 def _members(value: object, names: tuple[str, ...]) -> Json:
@@ -162,15 +178,19 @@ def _members(value: object, names: tuple[str, ...]) -> Json:
     return value
 
 
-def _read(type_name: str, value: object) -> Value:
+def _read(kind: Kind, type_name: str, value: object) -> Value:
+    struct = kind.struct_in(type_name)
+    if struct is not None:
+        if not isinstance(value, list) or len(value) > MAX_GRANTS:
+            raise _RefusedError("not a list, or too long a one")
+        each = (_members(item, tuple(name for name, _ in struct)) for item in value)
+        return tuple(tuple(_read(kind, member, item[name]) for name, member in struct) for item in each)
     if type_name == "bytes32[]":
         if not isinstance(value, list) or len(value) > MAX_STUDIES:
             raise _RefusedError("not a list, or too long a one")
         return tuple(_hex(item, _WORD_BYTES) for item in value)
-    if type_name == "bytes32":
-        return _hex(value, _WORD_BYTES)
-    if type_name == "bytes":
-        return _hex(value, None)
+    if type_name in _BYTES:
+        return _hex(value, _BYTES[type_name])
     # bool is an int to isinstance, and 1.0 == 1: only the type itself will do.
     if type(value) is not int or not 0 <= value < 1 << _WIDTH_BITS[type_name]:
         raise _RefusedError("not an integer of that width")
@@ -186,32 +206,51 @@ def _hex(value: object, length_bytes: int | None) -> bytes:
     return read
 
 
-def _written(value: Value) -> int | str | list[str]:
+def _struct_written(kind: Kind, fields: Fields, values: tuple[Value, ...]) -> Json:
+    return {name: _written(kind, type_name, value) for (name, type_name), value in zip(fields, values, strict=True)}
+
+
+def _written(kind: Kind, type_name: str, value: Value) -> int | str | list[Any]:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, bytes):
         return "0x" + value.hex()
+    struct = kind.struct_in(type_name)
+    if struct is not None:
+        return [_struct_written(kind, struct, item) for item in value]
     return ["0x" + item.hex() for item in value]
 
 
-def _hashed(type_name: str, value: Value) -> bytes:
+def _struct_hashed(kind: Kind, fields: Fields, values: tuple[Value, ...]) -> bytes:
+    return b"".join(_hashed(type_name, value, kind) for (_, type_name), value in zip(fields, values, strict=True))
+
+
+def _hashed(type_name: str, value: Value, kind: Kind | None = None) -> bytes:
     if isinstance(value, int):
         return value.to_bytes(_WORD_BYTES, "big")
     if isinstance(value, tuple):
+        members = None if kind is None else kind.struct_in(type_name)
+        if kind is not None and members is not None:
+            type_hash = _type_hash((type_name.removesuffix("[]"), members))
+            return keccak256(b"".join(keccak256(type_hash + _struct_hashed(kind, members, item)) for item in value))
         return keccak256(b"".join(value))
-    return keccak256(value) if type_name == "bytes" else value
+    return keccak256(value) if type_name == "bytes" else value.rjust(_WORD_BYTES, b"\0")
 
 
-def _type_hash(primary: str, members: tuple[tuple[str, str], ...]) -> bytes:
-    listed = ",".join(f"{type_name} {name}" for name, type_name in members)
-    return keccak256(f"{primary}({listed})".encode())
+def _type_hash(*structs: tuple[str, Fields]) -> bytes:
+    """EIP-712's typeHash: the type itself, then those it refers to."""
+    encoded = (
+        f"{name}({','.join(f'{type_name} {member}' for member, type_name in members)})" for name, members in structs
+    )
+    return keccak256("".join(encoded).encode())
 
 
 def _types(kind: Kind) -> Json:
-    def listed(members: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
+    def listed(members: Fields) -> list[dict[str, str]]:
         return [{"name": name, "type": type_name} for name, type_name in members]
 
-    return {"EIP712Domain": listed(_DOMAIN_FIELDS), kind.primary: listed(kind.members)}
+    structs = {name: listed(members) for name, members in kind.structs}
+    return {"EIP712Domain": listed(_DOMAIN_FIELDS), kind.primary: listed(kind.members), **structs}
 
 
 def _domain(kind: Kind, domains: Domains) -> Json:

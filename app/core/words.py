@@ -9,10 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from app.core.basis import person_of
+from app.core.basis import person, person_of
 from app.core.identifiers import ConsentId, Grantee, Signer, StudyKey, UnixTime
-from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveVeto, Revocation
-from app.core.terms import Action, Effect, Purpose, Terms
+from app.core.messages import (
+    Claim,
+    ConsentOffer,
+    ConsentOffers,
+    GuardianChange,
+    Message,
+    MoveAcceptance,
+    MoveVeto,
+    Revocation,
+    TeamChange,
+)
+from app.core.study_date import as_day
+from app.core.terms import NO_PARENT, Action, DateSpan, Effect, Purpose, TeamPart, Terms
 
 MAX_NAME_LENGTH = 160
 
@@ -59,8 +70,9 @@ _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 class Names:
     """What to call those whom a message names by keys. Whoever has no name here is called by the key in hex.
 
-    ``signers`` are controllers and guardians; ``consents`` describes those that may be revoked. ``patient`` is for a
-    guardian, who speaks of somebody else's images: the words never leave for the chain.
+    ``signers`` are controllers and guardians; ``consents`` describes those that may be revoked or are shared on.
+    ``patient`` is for a guardian or a sharer, who speaks of somebody else's images: the words never leave for the
+    chain.
     """
 
     patient: str = ""
@@ -101,6 +113,14 @@ def plain(name: str) -> str:
 def _said(message: Message, names: Names) -> str:
     if isinstance(message, ConsentOffer):
         return _consent(message.terms, names)
+    if isinstance(message, ConsentOffers):
+        return _consents(message, names)
+    return _change(message, names)
+
+
+def _change(message: Claim | MoveVeto | MoveAcceptance | GuardianChange | Revocation | TeamChange, names: Names) -> str:
+    if isinstance(message, TeamChange):
+        return _team_change(message, names)
     if isinstance(message, Revocation):
         consent = _named(names.consents.get(message.consent), message.consent)
         return (
@@ -111,6 +131,10 @@ def _said(message: Message, names: Names) -> str:
         return _guardian(message, names)
     if isinstance(message, MoveVeto):
         return f"I stop the move of my patient record to another key (move number {message.move_nonce})."
+    return _control(message, names)
+
+
+def _control(message: Claim | MoveAcceptance, names: Names) -> str:
     controller = _named(names.signers.get(message.controller), message.controller)
     if isinstance(message, Claim):
         return f"I take control of this patient record with my key {controller}. It decides who may see the images."
@@ -120,18 +144,95 @@ def _said(message: Message, names: Names) -> str:
     )
 
 
+def _consents(message: ConsentOffers, names: Names) -> str:
+    """Each grant with its number and, where they are not all one patient's, with the patient's key."""
+    several = len({terms.patient for terms in message.grants}) > 1
+    said = []
+    for number, terms in enumerate(message.grants, start=1):
+        of = f" For the patient record 0x{terms.patient.hex()}:" if several else ""
+        said.append(f"({number}){of} {_consent(terms, names)}")
+    count = "this one thing" if len(said) == 1 else f"these {len(said)} things, all or none of them"
+    return f"I agree to {count}. {' '.join(said)}"
+
+
 def _consent(terms: Terms, names: Names) -> str:
     permits = terms.effect is Effect.PERMIT
     who = _named(names.grantees.get(terms.grantee), _key_of(terms.grantee))
     team = "" if person_of(terms.grantee) is not None else "everyone in the care team "
     deeds = _listed(_deeds(terms), "and" if permits else "or")
     purposes = _listed([_PURPOSES[purpose] for purpose in Purpose if terms.purposes & 1 << purpose], "or")
-    after = (
-        "I can take this back at any time." if permits else "This wins over anything allowed, until it is taken back."
+    return (
+        f"{_source(terms, names)}I {'allow' if permits else 'forbid'} {team}{who} to {deeds} {_scope(terms, names)}, "
+        f"for {purposes}, from {moment(terms.window.start)} until {moment(terms.window.end)}."
+        f"{_undated(terms)}{_onward(terms)} {_ending(terms)}"
+    )
+
+
+def _source(terms: Terms, names: Names) -> str:
+    if terms.parent == NO_PARENT:
+        return ""
+    return f"I share on what the consent {_named(names.consents.get(terms.parent), terms.parent)} gives me. "
+
+
+def _ending(terms: Terms) -> str:
+    if terms.effect is Effect.DENY:
+        return "This wins over anything allowed, until it is taken back."
+    if terms.parent != NO_PARENT:
+        return "It ends with what it is shared from, and the patient can take it back at any time."
+    return "I can take this back at any time."
+
+
+def _onward(terms: Terms) -> str:
+    """How far it may be shared on."""
+    if not terms.share_depth:
+        return ""
+    further = (
+        "who may not share it on further"
+        if terms.share_depth == 1
+        else f"and those again, at most {terms.share_depth} times in a row"
+    )
+    return f" It may be shared on to others, {further}; nobody gets more than this, and all of it ends with this."
+
+
+def _undated(terms: Terms) -> str:
+    """What bounds of dates mean for a study that has none (docs/CHAIN.md, rule 4)."""
+    if not terms.dates.bounded:
+        return ""
+    if terms.effect is Effect.PERMIT:
+        return " Studies without a date are left out."
+    return " Studies without a date are forbidden too."
+
+
+def _dates(dates: DateSpan) -> str:
+    if not dates.bounded:
+        return ""
+    if not dates.last:
+        return f" of studies dated {_day(dates.first)} or later"
+    if not dates.first:
+        return f" of studies dated {_day(dates.last)} or earlier"
+    return f" of studies dated from {_day(dates.first)} to {_day(dates.last)}, both included"
+
+
+def _day(number: int) -> str:
+    day = as_day(number)
+    return f"day number {number}" if day is None else f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def _team_change(message: TeamChange, names: Names) -> str:
+    account = _named(names.grantees.get(person(message.account)), message.account)
+    team = _named(names.grantees.get(message.team), message.team)
+    part = "a member" if message.part is TeamPart.MEMBER else "a lead"
+    change = f"(change number {message.team_nonce})"
+    if not message.until:
+        return f"From now on {account} is no longer {part} of the care team {team} {change}."
+    rights = (
+        "What patients allow or forbid the team then holds for them."
+        if message.part is TeamPart.MEMBER
+        else "A lead says who is a member, and who leads."
     )
     return (
-        f"I {'allow' if permits else 'forbid'} {team}{who} to {deeds} {_scope(terms, names)}, for {purposes}, "
-        f"from {moment(terms.window.start)} until {moment(terms.window.end)}. {after}"
+        f"I make {account} {part} of the care team {team} from {moment(message.start)} until {moment(message.until)} "
+        f"{change}. {rights}"
     )
 
 
@@ -148,12 +249,14 @@ def _deeds(terms: Terms) -> list[str]:
 
 def _scope(terms: Terms, names: Names) -> str:
     patient = plain(names.patient)
-    whose = f"“{patient}”'s" if patient else "my"
+    whose = f"“{patient}”'s" if patient else "my" if terms.parent == NO_PARENT else "the patient's"
+    dates = _dates(terms.dates)
     if not terms.studies:
-        return f"all {whose} images, also those still to be made"
+        return f"all {whose} images{dates}, also those still to be made"
     labels = [_named(names.studies.get(study), study) for study in terms.studies]
     count = "this one study" if len(labels) == 1 else f"these {len(labels)} studies"
-    return f"{whose} images of {count} only: {_listed(labels, 'and')}"
+    comma = "," if dates else ""
+    return f"{whose} images{dates}{comma} of {count} only: {_listed(labels, 'and')}"
 
 
 def _guardian(message: GuardianChange, names: Names) -> str:

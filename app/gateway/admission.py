@@ -8,12 +8,22 @@ import math
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from app.core.basis import NO_STUDY, person
+from app.core.basis import NO_STUDY
 from app.core.dicomweb import Retrieve, Search
 from app.core.grants import names_studies
-from app.core.identifiers import BasisId, BlockRef, ConsentId, PatientKey, StudyKey, StudyUid, Subject, UnixTime
+from app.core.identifiers import (
+    BasisId,
+    BlockRef,
+    ConsentId,
+    PatientKey,
+    StudyDate,
+    StudyKey,
+    StudyUid,
+    Subject,
+    UnixTime,
+)
 from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Permit, decide_standing, decide_storing, holds_role
+from app.core.policy import AccessRequest, Permit, date_matters, decide_standing, decide_storing, holds_role
 from app.core.problem import ProblemError, problem
 from app.core.terms import Action, Purpose, Role
 from app.gateway.ports import Wiring
@@ -47,6 +57,10 @@ class Admitted:
         return self.request.study
 
     @property
+    def study_date(self) -> StudyDate | None:
+        return self.request.study_date
+
+    @property
     def purpose(self) -> Purpose:
         return self.request.purpose
 
@@ -62,6 +76,10 @@ class AdmittedStoring:
     basis: BasisId
     block: BlockRef
     at_s: float
+
+    @property
+    def study_date(self) -> StudyDate | None:
+        return None  # the role and the patient decide
 
     @property
     def purpose(self) -> Purpose:
@@ -109,13 +127,20 @@ class Admission:
         return Moment(standing, max(self._wiring.clock(), float(standing.timestamp)))
 
     def decide(
-        self, session: Session, action: Action, subject: Subject, study: StudyUid, moment: Moment
+        self,
+        session: Session,
+        action: Action,
+        subject: Subject,
+        study: StudyUid,
+        moment: Moment,
+        study_date: StudyDate | None,
     ) -> Admitted | None:
         """The decision for one study of a patient that the archive named. None: denied, whatever the reason."""
         patient = self._wiring.patients.by_subject(subject)
         if patient is None:
             return None
-        request = AccessRequest(session.actor, patient.key, self._study_key(patient, study), action, session.purpose)
+        key = self._study_key(patient, study)
+        request = AccessRequest(session.actor, patient.key, key, action, session.purpose, study_date)
         revoked_here = self._wiring.revoked_here()
         verdict = decide_standing(moment.standing, request, UnixTime(int(moment.at_s)), revoked_here)
         if not isinstance(verdict, Permit):
@@ -123,18 +148,32 @@ class Admission:
         return Admitted(session, patient, study, request, verdict.basis, moment.standing, revoked_here, moment.at_s)
 
     def may_search(self, session: Session, subject: Subject, study: StudyUid, moment: Moment) -> bool:
-        """Whether ``decide`` would let a search through: quicker, for rows that are only counted."""
+        """Whether ``decide`` would let a search through: quicker, for rows that are only counted and whose dates do not
+        matter.
+        """
         patient = self._wiring.patients.by_subject(subject)
         if patient is None:
             return False
-        standing, grantee = moment.standing, person(session.actor)
+        standing = moment.standing
         states = (standing.head,) if standing.final is standing.head else (standing.head, standing.final)
-        known = (state.patient(patient.key) for state in states)
-        of_all = not any(names_studies(one.live.get(grantee, b"")) for one in known if one is not None)
+        of_all = not any(
+            names_studies(known.live.get(grantee, b""))
+            for state in states
+            for known in (state.patient(patient.key),)
+            if known is not None
+            for grantee in state.ever_named_as(session.actor)
+        )
         key = NO_STUDY if of_all else self._study_key(patient, study)
         request = AccessRequest(session.actor, patient.key, key, Action.SEARCH, session.purpose)
         verdict = decide_standing(standing, request, UnixTime(int(moment.at_s)), self._wiring.revoked_here())
         return isinstance(verdict, Permit)
+
+    def date_matters(self, session: Session, subject: Subject, moment: Moment) -> bool:
+        """Whether a decision for a study of this patient may depend on its date, as far as the caller is concerned."""
+        patient = self._wiring.patients.by_subject(subject)
+        if patient is None or not date_matters(moment.standing, patient.key):
+            return False
+        return patient.key in moment.standing.head.patients_of(session.actor)
 
     async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
         """Admit to the study that the target's path names, and see that series and instance belong to it.
@@ -148,11 +187,14 @@ class Admission:
         admitted = None
         remembered = self._resolution.remembered_subject(study)
         if remembered is not None:
-            admitted = self.decide(session, action, remembered, study, self.moment())
+            date = self._resolution.remembered_date(study)
+            admitted = self.decide(session, action, remembered, study, self.moment(), date)
         if admitted is None:
             subject = await self._resolution.subject_of(study)
             moment = self.moment()
-            admitted = self.decide(session, action, subject, study, moment) if subject is not None else None
+            if subject is not None:
+                date = self._resolution.remembered_date(study)
+                admitted = self.decide(session, action, subject, study, moment, date)
         if admitted is None or not await self._belongs(study, target):
             raise ProblemError(problem("not-found"))
         return admitted

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from app.core.dicomweb import Search
-from app.core.identifiers import StudyUid, Subject
+from app.core.identifiers import StudyDate, StudyUid, Subject
 from app.core.problem import ProblemError, problem
 from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted, Moment
@@ -205,7 +205,11 @@ class Listing:
                 if page.is_enough:
                     return True
                 some = stretch.listed[at : at + _AT_A_TIME]
-                if page.passed + len(some) <= page.offset and all(one.sole for one in some):
+                if (
+                    page.passed + len(some) <= page.offset
+                    and all(one.sole for one in some)
+                    and not self._dated(session, some, moment)
+                ):
                     may = self._admission.may_search
                     page.passed += sum(may(session, one.subject, one.study, moment) for one in some)
                 else:
@@ -223,16 +227,39 @@ class Listing:
             if page.effort >= page.most_rows:
                 return False
 
+    def _dated(self, session: Session, listed: Sequence[Listed], moment: Moment) -> set[Subject]:
+        """Those patients among them whose consents bound the dates of studies, as far as the caller is concerned."""
+        subjects = {one.subject for one in listed}
+        return {subject for subject in subjects if self._admission.date_matters(session, subject, moment)}
+
+    async def _dates(
+        self, session: Session, listed: Sequence[Listed], moment: Moment
+    ) -> dict[StudyUid, StudyDate | None]:
+        """The dates of the studies whose decision may depend on one: the study's own, whatever a row says."""
+        dated = self._dated(session, listed, moment)
+        wanted_dates = {one.study for one in listed if one.subject in dated}
+        dates: dict[StudyUid, StudyDate | None] = {}
+
+        async def ask(study: StudyUid) -> None:
+            dates[study] = await self._resolution.date_of(study)
+
+        if wanted_dates:
+            calls = [partial(ask, study) for study in wanted_dates]
+            await in_parallel(calls, self._wiring.limits.search_concurrency)
+        return dates
+
     async def _visible(
         self, session: Session, listed: Sequence[Listed], moment: Moment
     ) -> list[tuple[Listed, Admitted]]:
         """Those that a permit covers, in order."""
         decisions: dict[tuple[Subject, StudyUid], Admitted | None] = {}
+        dates = await self._dates(session, listed, moment)
         found = []
         for one in listed:
             key = (one.subject, one.study)
             if key not in decisions:
-                decisions[key] = self._admission.decide(session, Action.SEARCH, one.subject, one.study, moment)
+                date = dates.get(one.study)
+                decisions[key] = self._admission.decide(session, Action.SEARCH, one.subject, one.study, moment, date)
             admitted = decisions[key]
             if admitted is not None:
                 found.append((one, admitted))

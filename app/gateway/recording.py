@@ -46,6 +46,7 @@ class Recorder:
             target=target,
             gateway=self._gateway_id,
             study_key=admitted.study_key,
+            study_date=admitted.study_date,
         )
         body = canonical(record)
         salt = self._draw(SALT_BYTES)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from app.core.dicomweb import Level, Matching, Search
-from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.core.identifiers import InstanceUid, SeriesUid, StudyDate, StudyUid, Subject
 from app.gateway.ports import GatewayLimits
 from app.gateway.remembering import Remembered
 from app.pacs.origin import DicomJson, Origin
@@ -31,10 +31,27 @@ class Resolution:
         self._proofs: Remembered[tuple[StudyUid, int], Subject] = Remembered(
             limits.remembered_studies, limits.proof_ttl_s
         )
+        # A study without a valid date is remembered as such.
+        self._dates: Remembered[StudyUid, tuple[StudyDate | None]] = Remembered(
+            limits.remembered_studies, limits.resolution_ttl_s
+        )
         self._asking: dict[StudyUid, asyncio.Task[Subject | None]] = {}
 
     def remembered_subject(self, study: StudyUid) -> Subject | None:
         return self._subjects.get(study, self._monotonic())
+
+    def remembered_date(self, study: StudyUid) -> StudyDate | None:
+        """The study's date as the archive gave it with its patient. None too where that was forgotten: then no consent
+        with bounds permits, and every such deny holds.
+        """
+        known = self._dates.get(study, self._monotonic())
+        return None if known is None else known[0]
+
+    async def date_of(self, study: StudyUid) -> StudyDate | None:
+        """The study's date, from memory or else asked afresh. Raises what the origin raises."""
+        if self._dates.get(study, self._monotonic()) is None:
+            await self.subject_of(study)
+        return self.remembered_date(study)
 
     async def subject_of(self, study: StudyUid) -> Subject | None:
         """The one patient of the study, asked afresh; None where there is none, or not exactly one with an identity.
@@ -95,8 +112,10 @@ class Resolution:
 
     async def _ask(self, study: StudyUid) -> Subject | None:
         asked_at = self._monotonic()
-        found = (await self._origin.subjects_of(study)).subjects
+        answer = await self._origin.subjects_of(study)
+        found = answer.subjects
         subject = next(iter(found)) if len(found) == 1 else None
+        self._dates.learn(study, (answer.date,), asked_at)
         if subject is None or not subject.patient_id.strip():
             self._subjects.forget(study)
             return None

@@ -85,7 +85,8 @@ class Searching:
             raise ProblemError(problem("search-too-broad"))
         self._learn(search, found)
         moment = self._admission.moment()
-        again = self._admission.decide(session, Action.SEARCH, admitted.patient.subject, admitted.study, moment)
+        date = admitted.request.study_date
+        again = self._admission.decide(session, Action.SEARCH, admitted.patient.subject, admitted.study, moment, date)
         page = Page(search.offset, limit, counted=True, most_rows=len(found))
         if again is not None:
             matching = await _in_thread_if_many(len(found), partial(_fitting, search, found, admitted.patient.subject))
@@ -148,9 +149,7 @@ def _fitting(search: Search, found: list[DicomJson], subject: Subject) -> list[D
     return [rows[place] for place in sorted(rows)]
 
 
-def _written(
-    search: Search, page: list[Row], counts: _Counts, public_url: str, writing: DatasetWriting
-) -> bytes:
+def _written(search: Search, page: list[Row], counts: _Counts, public_url: str, writing: DatasetWriting) -> bytes:
     """The answer's body."""
     shown = []
     for row in page:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.core.dicomweb import Level, Retrieve, Search
-from app.core.identifiers import StudyUid, Subject
+from app.core.identifiers import StudyDate, StudyUid, Subject
 from app.core.storing import InstanceName, Result
 
 # A DICOM JSON data set (PS3.18 §F): tag → {"vr", "Value" | "BulkDataURI" | "InlineBinary"}.
@@ -70,10 +70,12 @@ class StudySubjects:
     """Whose a study is, as far as the archive says: every distinct (PatientID, issuer) found on it.
 
     Empty: the archive holds no such study. More than one: mixed patients. ``patient_id`` is "" where it is missing,
-    blank or multi-valued; the policy denies all three.
+    blank or multi-valued; the policy denies all three. ``date``: the study's date, None where it has no valid one, or
+    several.
     """
 
     subjects: frozenset[Subject]
+    date: StudyDate | None = None
 
 
 @dataclass(frozen=True, slots=True)

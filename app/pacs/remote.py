@@ -9,6 +9,7 @@ from app.core.dicomjson import DatasetInvalidError, identity, read_datasets
 from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
 from app.core.storing import FailureReason, InstanceName, Refused, Result
+from app.core.study_date import only_date
 from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
 from app.pacs.bulk_links import bulk_target
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
@@ -109,7 +110,7 @@ class RemoteOrigin:
             subjects.add(Subject("", ""))  # the archive tells two patients apart and its answer does not
         if rows:
             subjects.update(identity(row) for row in await self.search(Search(Level.INSTANCE, study=study)))
-        return StudySubjects(frozenset(subjects))
+        return StudySubjects(frozenset(subjects), only_date(rows))
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         """See Origin. Raises ValueError for a request that cannot be put into a URL."""

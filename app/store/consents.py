@@ -73,8 +73,13 @@ class Consents:
 
     async def submit_grant(self, message: SignedMessage, call: NewCall) -> Submitted:
         """Stores the consent and queues its call. Submitted again, it stays as it was, unless its call had failed."""
+        return (await self.submit_grants([message], call))[0]
+
+    async def submit_grants(self, messages: Sequence[SignedMessage], call: NewCall) -> list[Submitted]:
+        """The same for several consents that one signature and so one call carries: all of them or none."""
+        keyed = [(message, message.consent_id) for message in messages]
         return await self._database.writing(
-            lambda transaction: self._submit(transaction, message, call, ConsentMessageRow, message.consent_id)
+            lambda transaction: self._submit(transaction, keyed, call, ConsentMessageRow)
         )
 
     async def submit_revocation(self, message: SignedMessage, call: NewCall) -> Submitted:
@@ -83,21 +88,22 @@ class Consents:
         # At once: to deny a moment before it is stored is safe, to permit a moment after is not.
         self._ours |= {key}
         self._revoked |= {key}
-        return await self._database.writing(
-            lambda transaction: self._submit(transaction, message, call, RevocationMessageRow, key)
+        stored = await self._database.writing(
+            lambda transaction: self._submit(transaction, [(message, key)], call, RevocationMessageRow)
         )
+        return stored[0]
 
     def _submit(
         self,
         transaction: Session,
-        message: SignedMessage,
+        messages: Sequence[tuple[SignedMessage, object]],
         call: NewCall,
         table: type[ConsentMessageRow] | type[RevocationMessageRow],
-        key: object,
-    ) -> Submitted:
+    ) -> list[Submitted]:
+        """Each message with its row's key."""
         now = self._now()
         queued = enqueue(transaction, call, now)
-        if queued.anew:
+        for message, _ in messages if queued.anew else []:
             transaction.merge(
                 table(
                     consent_id=message.consent_id,
@@ -109,9 +115,11 @@ class Consents:
                     call_id=queued.call_id,
                 )
             )
-            transaction.flush()
-        row = cast("ConsentMessageRow | RevocationMessageRow", transaction.get_one(table, key))
-        return _submitted(row, transaction.get_one(OutboxCallRow, row.call_id))
+        transaction.flush()
+        rows = [
+            cast("ConsentMessageRow | RevocationMessageRow", transaction.get_one(table, key)) for _, key in messages
+        ]
+        return [_submitted(row, transaction.get_one(OutboxCallRow, row.call_id)) for row in rows]
 
     async def landed(self, revocations: Iterable[Revocation]) -> None:
         """The chain's final state has these: the mirror denies by itself now."""

@@ -69,7 +69,7 @@ class Source:
             raise ChainMovedError(f"block {ref.number} was replaced")
 
     async def events(self, last: int) -> AsyncIterator[tuple[LogPlace, Event]]:
-        """Every event of the four contracts from the deployment up to that block, in order."""
+        """Every event of the contracts from the deployment up to that block, in order."""
         reader = EventReader(self.deployment)
         before = (self.deployment.block.number, -1)
         start, width = self.deployment.block.number + 1, _RANGE_BLOCKS

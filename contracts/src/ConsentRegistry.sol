@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ICareTeams} from "./ICareTeams.sol";
 import {IConsentRegistry} from "./IConsentRegistry.sol";
 import {IConsentryRoles} from "./IConsentryRoles.sol";
 import {IPatientRegistry} from "./IPatientRegistry.sol";
@@ -11,9 +12,15 @@ import {Signatures} from "./Signatures.sol";
 /// @title Consents and denials, and the verdict that follows from them
 /// @notice Only a patient's controller or valid guardian grants and revokes, by transaction or by a relayed signature.
 contract ConsentRegistry is IConsentRegistry, EIP712 {
-    bytes32 private constant CONSENT_ID_TYPE = keccak256("consentry.consent.v1");
+    bytes32 private constant CONSENT_ID_TYPE = keccak256("consentry.consent.v2");
     bytes32 private constant CONSENT_TYPE = keccak256(
-        "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline)"
+        "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt,uint48 deadline)"
+    );
+    bytes32 private constant CONSENTS_TYPE = keccak256(
+        "Consents(string words,Grant[] grants,uint48 deadline)Grant(bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt)"
+    );
+    bytes32 private constant GRANT_TYPE = keccak256(
+        "Grant(bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt)"
     );
     bytes32 private constant REVOCATION_TYPE = keccak256(
         "Revocation(string words,bytes32 patientKey,bytes32 consentId,uint48 deadline)"
@@ -25,6 +32,10 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     bytes32 public constant GUARDIAN = keccak256("consentry.basis.guardian");
     /// @notice Most studies that one consent names.
     uint256 public constant MAX_STUDIES = 64;
+    /// @notice Most grants that one signature carries; they name at most MAX_STUDIES together.
+    uint256 public constant MAX_GRANTS = 16;
+    /// @notice Most times in a row that what a patient consented to is shared on.
+    uint8 public constant MAX_SHARE_DEPTH = 3;
 
     uint8 private constant SEARCH = 1;
     uint8 private constant VIEW = 2;
@@ -41,10 +52,15 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     uint8 private constant DENY = 0;
     uint8 private constant PERMIT = 1;
 
+    uint8 private constant MEMBER = 1;
+    uint8 private constant GRANTEE = 3;
+
     /// @notice Where staff roles are kept.
     IConsentryRoles public immutable ROLES;
     /// @notice Where the patients' controllers are kept.
     IPatientRegistry public immutable PATIENTS;
+    /// @notice Where the care teams are kept.
+    ICareTeams public immutable TEAMS;
 
     // By patient first: whoever acts for one patient reaches nobody else's ids.
     mapping(bytes32 patientKey => mapping(bytes32 id => Consent)) private _consents;
@@ -54,14 +70,17 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     /// @notice Fixes for good what the contract builds on.
     /// @param roles where staff roles are kept
     /// @param patients where the patients' controllers are kept
-    constructor(IConsentryRoles roles, IPatientRegistry patients) EIP712("Consentry Consents", "1") {
+    /// @param teams where the care teams are kept
+    constructor(IConsentryRoles roles, IPatientRegistry patients, ICareTeams teams) EIP712("Consentry Consents", "1") {
         ROLES = roles;
         PATIENTS = patients;
+        TEAMS = teams;
     }
 
     /// @inheritdoc IConsentRegistry
     function grant(Terms calldata terms) external override returns (bytes32 id) {
-        return _grant(terms, msg.sender, _senderCapacity(terms.patientKey));
+        uint8 capacity = terms.parent == 0 ? _senderCapacity(terms.patientKey) : GRANTEE;
+        return _grant(terms, msg.sender, capacity);
     }
 
     /// @inheritdoc IConsentRegistry
@@ -72,9 +91,26 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         bytes calldata signer,
         bytes calldata signature
     ) external override returns (bytes32 id) {
-        bytes32 message = _consentHash(terms, wordsHash, deadline);
-        (address grantor, uint8 capacity) = _signerCapacity(terms.patientKey, message, deadline, signer, signature);
-        return _grant(terms, grantor, capacity);
+        _requireInTime(deadline);
+        uint8 capacity = _grantCapacity(terms, signer);
+        bytes memory fields = _fields(terms);
+        bytes32 message = keccak256(bytes.concat(abi.encode(CONSENT_TYPE, wordsHash), fields, abi.encode(deadline)));
+        return _grant(terms, _requireSigned(signer, message, signature), capacity);
+    }
+
+    /// @inheritdoc IConsentRegistry
+    function grantAllBySignature(
+        Terms[] calldata grants,
+        bytes32 wordsHash,
+        uint48 deadline,
+        bytes calldata signer,
+        bytes calldata signature
+    ) external override returns (bytes32[] memory ids) {
+        _requireInTime(deadline);
+        address grantor = _requireSigned(signer, _bundleHash(grants, wordsHash, deadline), signature);
+        uint256 count = grants.length;
+        ids = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) ids[i] = _grant(grants[i], grantor, _grantCapacity(grants[i], signer));
     }
 
     /// @inheritdoc IConsentRegistry
@@ -91,29 +127,25 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         bytes calldata signer,
         bytes calldata signature
     ) external override {
+        _requireInTime(deadline);
+        uint8 capacity = _signerCapacity(patientKey, signer);
         bytes32 message = keccak256(abi.encode(REVOCATION_TYPE, wordsHash, patientKey, id, deadline));
-        (address grantor, uint8 capacity) = _signerCapacity(patientKey, message, deadline, signer, signature);
-        _revoke(patientKey, id, grantor, capacity);
+        _revoke(patientKey, id, _requireSigned(signer, message, signature), capacity);
     }
 
     /// @inheritdoc IConsentRegistry
-    function decide(
-        address actor,
-        bytes32 patientKey,
-        bytes32 studyKey,
-        uint8 action,
-        uint8 purpose
-    ) external view override returns (bool permitted, bytes32 basis) {
-        if (!_isOneAction(action) || purpose > LAST_PURPOSE || actor == address(0)) return (false, 0);
-        address controller = PATIENTS.controllerActor(patientKey);
+    function decide(Question calldata question) external view override returns (bool permitted, bytes32 basis) {
+        Question memory q = question;
+        if (!_isOneAction(q.action) || q.purpose > LAST_PURPOSE || q.actor == address(0)) return (false, 0);
+        address controller = PATIENTS.controllerActor(q.patientKey);
         if (controller == address(0)) return (false, 0);
-        if (action != SHARE) {
-            if (purpose == PATRQT && actor == controller) return (true, SELF);
-            bool family = purpose == FAMRQT || purpose == PWATRNY;
-            if (family && actor == PATIENTS.guardianActor(patientKey)) return (true, GUARDIAN);
+        if (q.action != SHARE) {
+            if (q.purpose == PATRQT && q.actor == controller) return (true, SELF);
+            bool family = q.purpose == FAMRQT || q.purpose == PWATRNY;
+            if (family && q.actor == PATIENTS.guardianActor(q.patientKey)) return (true, GUARDIAN);
         }
-        if (!ROLES.holds(Roles.PHYSICIAN, actor)) return (false, 0);
-        return _verdict(bytes32(uint256(uint160(actor))), patientKey, studyKey, action, purpose);
+        if (!ROLES.holds(Roles.PHYSICIAN, q.actor)) return (false, 0);
+        return _verdict(q);
     }
 
     /// @inheritdoc IConsentRegistry
@@ -133,26 +165,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     /// @inheritdoc IConsentRegistry
     function consentId(Terms calldata terms) public view override returns (bytes32 id) {
-        // Two halves, all words of fixed size, because one call with every field exceeds the stack; the joined bytes
-        // are those of a single abi.encode.
-        bytes memory head = abi.encode(
-            CONSENT_ID_TYPE,
-            block.chainid,
-            address(this),
-            terms.patientKey,
-            terms.grantee,
-            terms.effect,
-            terms.actions
-        );
-        bytes memory tail = abi.encode(
-            terms.purposes,
-            terms.validFrom,
-            terms.validUntil,
-            keccak256(abi.encode(terms.studies)),
-            terms.epoch,
-            terms.salt
-        );
-        return keccak256(bytes.concat(head, tail));
+        bytes memory first = abi.encode(CONSENT_ID_TYPE, block.chainid, address(this));
+        return keccak256(bytes.concat(first, _words(terms, keccak256(abi.encode(terms.studies)))));
     }
 
     function _grant(Terms calldata terms, address grantor, uint8 capacity) private returns (bytes32 id) {
@@ -160,6 +174,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         bytes32 patientKey = terms.patientKey;
         uint32 current = _epochs[patientKey];
         if (terms.epoch != current) revert EpochNotCurrent(terms.epoch, current);
+        if (terms.parent != 0) _requireShareable(terms, grantor);
         id = consentId(terms);
         Consent storage kept = _consents[patientKey][id];
         if (kept.status != Status.Unused) revert ConsentIdUsed(patientKey, id);
@@ -169,19 +184,24 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         kept.purposes = terms.purposes;
         kept.validFrom = terms.validFrom;
         kept.validUntil = terms.validUntil;
+        kept.dateFrom = terms.dateFrom;
+        kept.dateTo = terms.dateTo;
+        kept.shareDepth = terms.shareDepth;
         kept.grantee = terms.grantee;
+        kept.parent = terms.parent;
         kept.studies = terms.studies;
         _ids[patientKey].push(id);
         _emitGranted(terms, id, grantor, capacity);
     }
 
-    /// @dev Emits ConsentGranted. An emit statement with its thirteen values exceeds the stack, so the data are joined
-    /// from parts: five words, then five more with the place of the studies (after ten words), then the studies.
+    /// @dev Emits ConsentGranted. An emit statement with its values exceeds the stack, so the data are joined from
+    /// parts: five words, then nine more with the place of the studies (after fourteen words), then the studies.
     function _emitGranted(Terms calldata terms, bytes32 id, address grantor, uint8 capacity) private {
         bytes memory first = abi.encode(terms.effect, terms.actions, terms.purposes, terms.validFrom, terms.validUntil);
-        uint256 place = 10 * 32;
-        bytes memory second = abi.encode(place, terms.epoch, terms.salt, grantor, capacity, terms.studies.length);
-        bytes memory data = bytes.concat(first, second, abi.encodePacked(terms.studies));
+        uint256 place = 14 * 32;
+        bytes memory second = abi.encode(place, terms.dateFrom, terms.dateTo, terms.parent, terms.shareDepth);
+        bytes memory third = abi.encode(terms.epoch, terms.salt, grantor, capacity, terms.studies.length);
+        bytes memory data = bytes.concat(first, second, third, abi.encodePacked(terms.studies));
         bytes32 topic = ConsentGranted.selector;
         bytes32 patientKey = terms.patientKey;
         bytes32 grantee = terms.grantee;
@@ -198,30 +218,67 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         emit ConsentRevoked(patientKey, id, grantor, capacity, next);
     }
 
-    /// @dev Rule 4 of docs/CHAIN.md: any covering deny wins, else the earliest covering permit.
-    function _verdict(
-        bytes32 grantee,
-        bytes32 patientKey,
-        bytes32 studyKey,
-        uint8 action,
-        uint8 purpose
-    ) private view returns (bool permitted, bytes32 basis) {
-        bytes32[] storage ids = _ids[patientKey];
+    /// @dev Rule 4 of docs/CHAIN.md: any covering deny wins, else the earliest covering permit that stands.
+    function _verdict(Question memory q) private view returns (bool permitted, bytes32 basis) {
+        bytes32[] storage ids = _ids[q.patientKey];
         uint256 count = ids.length;
         for (uint256 i = 0; i < count; ++i) {
             bytes32 id = ids[i];
-            Consent storage kept = _consents[patientKey][id];
-            if (kept.grantee != grantee || !_applies(kept, studyKey, action, purpose)) continue;
+            Consent storage kept = _consents[q.patientKey][id];
+            if (!_isTowards(kept.grantee, q.actor) || !_applies(kept, q, q.action)) continue;
             if (kept.effect == DENY) return (false, 0);
-            if (!permitted) (permitted, basis) = (true, id);
+            if (!permitted && _ancestorsStand(kept.parent, q)) (permitted, basis) = (true, id);
         }
     }
 
-    function _applies(Consent storage kept, bytes32 studyKey, uint8 action, uint8 purpose) private view returns (bool) {
-        if (kept.status != Status.Granted) return false;
-        if (block.timestamp < kept.validFrom || block.timestamp >= kept.validUntil) return false;
-        if ((kept.purposes >> purpose) & 1 == 0) return false;
-        return _coveredActions(kept.effect, kept.actions) & action != 0 && _inScope(kept.studies, studyKey);
+    /// @dev Whether every consent above in the line of sharing holds, and nothing denies those who shared on. What a
+    /// consent covers, the ones above it cover too: it was granted no wider.
+    function _ancestorsStand(bytes32 parent, Question memory q) private view returns (bool) {
+        while (parent != 0) {
+            Consent storage kept = _consents[q.patientKey][parent];
+            if (!_inForce(kept)) return false;
+            if (_isDenied(address(uint160(uint256(kept.grantee))), q)) return false;
+            parent = kept.parent;
+        }
+        return true;
+    }
+
+    /// @dev Whether a deny keeps this person from what is asked for, or from sharing it on.
+    function _isDenied(address sharer, Question memory q) private view returns (bool) {
+        bytes32[] storage ids = _ids[q.patientKey];
+        uint256 count = ids.length;
+        for (uint256 i = 0; i < count; ++i) {
+            Consent storage kept = _consents[q.patientKey][ids[i]];
+            if (kept.effect != DENY || !_isTowards(kept.grantee, sharer)) continue;
+            if (_applies(kept, q, q.action | SHARE)) return true;
+        }
+        return false;
+    }
+
+    /// @dev A person is named by the address, a team by an id that is no address and counts for its members.
+    function _isTowards(bytes32 grantee, address actor) private view returns (bool) {
+        if (uint256(grantee) >> 160 == 0) return grantee == bytes32(uint256(uint160(actor)));
+        // Our own contract, asked by a view.
+        // slither-disable-next-line calls-loop
+        return TEAMS.hasPart(grantee, actor, MEMBER);
+    }
+
+    function _inForce(Consent storage kept) private view returns (bool) {
+        return kept.status == Status.Granted && kept.validFrom <= block.timestamp && block.timestamp < kept.validUntil;
+    }
+
+    function _applies(Consent storage kept, Question memory q, uint8 actions) private view returns (bool) {
+        if (!_inForce(kept) || (kept.purposes >> q.purpose) & 1 == 0) return false;
+        if (_coveredActions(kept.effect, kept.actions) & actions == 0) return false;
+        return _holdsDate(kept, q.studyDate) && _inScope(kept.studies, q.studyKey);
+    }
+
+    /// @dev A study without a date may lie outside any bounds: no permit with bounds covers it, every such deny does.
+    function _holdsDate(Consent storage kept, uint32 date) private view returns (bool) {
+        (uint32 from, uint32 to) = (kept.dateFrom, kept.dateTo);
+        if (from == 0 && to == 0) return true;
+        if (date == 0) return kept.effect == DENY;
+        return from <= date && (to == 0 || date <= to);
     }
 
     /// @dev Empty means everything. Linear: a consent names at most MAX_STUDIES.
@@ -239,27 +296,91 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         if (capacity == 0) revert NotGrantor(msg.sender, patientKey);
     }
 
-    function _signerCapacity(
-        bytes32 patientKey,
-        bytes32 message,
-        uint48 deadline,
-        bytes calldata signer,
-        bytes calldata signature
-    ) private view returns (address grantor, uint8 capacity) {
-        if (deadline < block.timestamp) revert DeadlinePassed(deadline, block.timestamp);
+    function _signerCapacity(bytes32 patientKey, bytes calldata signer) private view returns (uint8 capacity) {
+        // Our own contract, asked at most MAX_GRANTS times in a transaction.
+        // slither-disable-next-line calls-loop
         capacity = PATIENTS.capacityOfSigner(patientKey, signer);
         if (capacity == 0) revert SignerNotGrantor(signer, patientKey);
+    }
+
+    function _grantCapacity(Terms calldata terms, bytes calldata signer) private view returns (uint8 capacity) {
+        return terms.parent == 0 ? _signerCapacity(terms.patientKey, signer) : GRANTEE;
+    }
+
+    function _requireInTime(uint48 deadline) private view {
+        if (deadline < block.timestamp) revert DeadlinePassed(deadline, block.timestamp);
+    }
+
+    function _requireSigned(
+        bytes calldata signer,
+        bytes32 message,
+        bytes calldata signature
+    ) private view returns (address grantor) {
         if (!Signatures.isValid(signer, _hashTypedDataV4(message), signature)) revert SignatureInvalid(signer);
         grantor = Signatures.actorOf(signer);
     }
 
-    function _requireSound(Terms calldata terms) private view {
+    /// @dev The parent stands now, was given to this physician, and holds all that the terms say and once more.
+    function _requireShareable(Terms calldata terms, address grantor) private view {
+        bytes32 patientKey = terms.patientKey;
+        Consent storage parent = _consents[patientKey][terms.parent];
+        bytes32 link = terms.parent;
+        while (link != 0) {
+            Consent storage kept = _consents[patientKey][link];
+            if (!_inForce(kept)) revert ParentNotShareable(patientKey, terms.parent);
+            link = kept.parent;
+        }
+        bool given = parent.grantee == bytes32(uint256(uint160(grantor))) && parent.effect == PERMIT;
+        // Our own contract, asked at most MAX_GRANTS times in a transaction.
+        // slither-disable-next-line calls-loop
+        if (!given || !ROLES.holds(Roles.PHYSICIAN, grantor)) revert ParentNotShareable(patientKey, terms.parent);
+        bool narrower =
+            terms.effect == PERMIT &&
+                terms.shareDepth < parent.shareDepth &&
+                terms.actions & ~parent.actions == 0 &&
+                terms.purposes & ~parent.purposes == 0 &&
+                terms.validFrom >= parent.validFrom &&
+                terms.validUntil <= parent.validUntil &&
+                terms.dateFrom >= parent.dateFrom &&
+                (parent.dateTo == 0 || (terms.dateTo != 0 && terms.dateTo <= parent.dateTo));
+        if (!narrower || !_among(terms.studies, parent.studies)) revert WiderThanParent(patientKey, terms.parent);
+    }
+
+    /// @dev Whether the studies are some of the others; both ascend. Empty means everything.
+    function _among(bytes32[] calldata studies, bytes32[] storage others) private view returns (bool) {
+        uint256 available = others.length;
+        if (available == 0) return true;
+        uint256 count = studies.length;
+        uint256 j = 0;
+        for (uint256 i = 0; i < count; ++i) {
+            while (j < available && others[j] < studies[i]) ++j;
+            if (j == available || others[j] != studies[i]) return false;
+        }
+        return count != 0;
+    }
+
+    /// @dev Somebody who exists, and who may share on just as often as the actions say.
+    function _requireSoundGrantee(Terms calldata terms) private view {
         if (terms.grantee == bytes32(0)) revert GranteeZero();
+        bool person = uint256(terms.grantee) >> 160 == 0;
+        // Our own contract, asked at most MAX_GRANTS times in a transaction.
+        // slither-disable-next-line calls-loop
+        if (!person && !TEAMS.exists(terms.grantee)) revert GranteeTeamUnknown(terms.grantee);
+        bool shares = terms.effect == PERMIT && terms.actions & SHARE != 0;
+        bool deep = terms.shareDepth != 0;
+        if (shares != deep || terms.shareDepth > MAX_SHARE_DEPTH || (deep && !person)) {
+            revert ShareDepthUnsound(terms.shareDepth);
+        }
+    }
+
+    function _requireSound(Terms calldata terms) private view {
+        _requireSoundGrantee(terms);
         if (terms.effect > PERMIT) revert EffectUnknown(terms.effect);
         if (terms.actions == 0 || terms.actions & ~ALL_ACTIONS != 0) revert ActionsUnknown(terms.actions);
         if (terms.purposes == 0 || terms.purposes & ~ALL_PURPOSES != 0) revert PurposesUnknown(terms.purposes);
         if (terms.validUntil <= terms.validFrom) revert WindowEmpty(terms.validFrom, terms.validUntil);
         if (terms.validUntil <= block.timestamp) revert WindowOver(terms.validUntil, block.timestamp);
+        if (terms.dateTo != 0 && terms.dateTo < terms.dateFrom) revert DatesEmpty(terms.dateFrom, terms.dateTo);
         uint256 count = terms.studies.length;
         if (count > MAX_STUDIES) revert TooManyStudies(count, MAX_STUDIES);
         bytes32 last = 0;
@@ -270,27 +391,47 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         }
     }
 
-    /// @dev EIP-712 hashStruct of Consent, in two halves as in consentId.
-    function _consentHash(Terms calldata terms, bytes32 wordsHash, uint48 deadline) private pure returns (bytes32) {
+    /// @dev EIP-712 hashStruct of Consents. Reverts for more than one signature may carry.
+    function _bundleHash(Terms[] calldata grants, bytes32 wordsHash, uint48 deadline) private pure returns (bytes32) {
+        uint256 count = grants.length;
+        if (count == 0 || count > MAX_GRANTS) revert GrantsOutOfBounds(count, 0);
+        uint256 named = 0;
+        bytes32[] memory hashes = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            named += grants[i].studies.length;
+            hashes[i] = keccak256(bytes.concat(GRANT_TYPE, _fields(grants[i])));
+        }
+        if (named > MAX_STUDIES) revert GrantsOutOfBounds(count, named);
+        return keccak256(abi.encode(CONSENTS_TYPE, wordsHash, keccak256(abi.encodePacked(hashes)), deadline));
+    }
+
+    /// @dev The terms as EIP-712 hashes them: an array as its elements side by side.
+    function _fields(Terms calldata terms) private pure returns (bytes memory fields) {
+        return _words(terms, keccak256(abi.encodePacked(terms.studies)));
+    }
+
+    /// @dev All terms, a word each, in two halves, because one call with every field exceeds the stack; the joined
+    /// bytes are those of a single abi.encode.
+    function _words(Terms calldata terms, bytes32 studies) private pure returns (bytes memory words) {
         bytes memory head = abi.encode(
-            CONSENT_TYPE,
-            wordsHash,
             terms.patientKey,
             terms.grantee,
             terms.effect,
             terms.actions,
-            terms.purposes
+            terms.purposes,
+            terms.validFrom,
+            terms.validUntil
         );
         bytes memory tail = abi.encode(
-            terms.validFrom,
-            terms.validUntil,
-            // EIP-712 hashes an array as its elements side by side: one dynamic part, whole words.
-            keccak256(abi.encodePacked(terms.studies)),
+            studies,
+            terms.dateFrom,
+            terms.dateTo,
+            terms.parent,
+            terms.shareDepth,
             terms.epoch,
-            terms.salt,
-            deadline
+            terms.salt
         );
-        return keccak256(bytes.concat(head, tail));
+        return bytes.concat(head, tail);
     }
 
     function _isOneAction(uint8 action) private pure returns (bool) {

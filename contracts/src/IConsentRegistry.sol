@@ -14,6 +14,10 @@ interface IConsentRegistry {
     /// @param validFrom first second of the window
     /// @param validUntil first second after the window
     /// @param studies salted study keys, not zero, strictly ascending, at most 64; empty means everything
+    /// @param dateFrom first study date as the number YYYYMMDD; zero for no such bound
+    /// @param dateTo last study date, itself included; zero for no such bound
+    /// @param parent the consent that is shared on; zero for a consent of the patient
+    /// @param shareDepth how many times in a row it may be shared on, 1 to 3, with action 8 in a permit; else zero
     /// @param epoch the patient's epoch when the terms were agreed
     /// @param salt makes the id unique
     struct Terms {
@@ -25,8 +29,28 @@ interface IConsentRegistry {
         uint48 validFrom;
         uint48 validUntil;
         bytes32[] studies;
+        uint32 dateFrom;
+        uint32 dateTo;
+        bytes32 parent;
+        uint8 shareDepth;
         uint32 epoch;
         bytes32 salt;
+    }
+
+    /// @notice One question to decide.
+    /// @param actor who asks
+    /// @param patientKey whose images
+    /// @param studyKey the salted key of the study; one that no consent names means "no particular study"
+    /// @param studyDate the study's date as the number YYYYMMDD; zero where it has no valid one
+    /// @param action one bit of Terms.actions
+    /// @param purpose index of the purpose of use
+    struct Question {
+        address actor;
+        bytes32 patientKey;
+        bytes32 studyKey;
+        uint32 studyDate;
+        uint8 action;
+        uint8 purpose;
     }
 
     /// @notice Where an id stands. Revoked is terminal, also for an id that was never granted.
@@ -43,7 +67,11 @@ interface IConsentRegistry {
     /// @param purposes as in Terms
     /// @param validFrom as in Terms
     /// @param validUntil as in Terms
+    /// @param dateFrom as in Terms
+    /// @param dateTo as in Terms
+    /// @param shareDepth as in Terms
     /// @param grantee as in Terms
+    /// @param parent as in Terms
     /// @param studies as in Terms
     struct Consent {
         Status status;
@@ -52,11 +80,15 @@ interface IConsentRegistry {
         uint16 purposes;
         uint48 validFrom;
         uint48 validUntil;
+        uint32 dateFrom;
+        uint32 dateTo;
+        uint8 shareDepth;
         bytes32 grantee;
+        bytes32 parent;
         bytes32[] studies;
     }
 
-    /// @notice A consent took effect. The grantor's capacity: 1 controller, 2 guardian.
+    /// @notice A consent took effect. The grantor's capacity: 1 controller, 2 guardian, 3 the parent's grantee.
     event ConsentGranted(
         bytes32 indexed patientKey,
         bytes32 indexed consentId,
@@ -67,6 +99,10 @@ interface IConsentRegistry {
         uint48 validFrom,
         uint48 validUntil,
         bytes32[] studies,
+        uint32 dateFrom,
+        uint32 dateTo,
+        bytes32 parent,
+        uint8 shareDepth,
         uint32 epoch,
         bytes32 salt,
         address grantor,
@@ -111,8 +147,21 @@ interface IConsentRegistry {
     error TooManyStudies(uint256 given, uint256 limit);
     /// @notice The study keys are not strictly ascending from above zero.
     error StudiesNotAscending(uint256 index);
+    /// @notice The last study date lies before the first.
+    error DatesEmpty(uint32 dateFrom, uint32 dateTo);
+    /// @notice A permit has a share depth, at most 3, just when it allows sharing on; a deny, a team has none.
+    error ShareDepthUnsound(uint8 shareDepth);
+    /// @notice There is no such team.
+    error GranteeTeamUnknown(bytes32 team);
+    /// @notice The consent that would be shared on is not in force, or its grantee is not the grantor, or is no physician.
+    error ParentNotShareable(bytes32 patientKey, bytes32 parent);
+    /// @notice The terms are wider than those of the consent that is shared on.
+    error WiderThanParent(bytes32 patientKey, bytes32 parent);
+    /// @notice No grant, or more than one signature may carry.
+    error GrantsOutOfBounds(uint256 grants, uint256 studies);
 
-    /// @notice Grants (or denies) as the transaction's sender, who is the controller or a valid guardian.
+    /// @notice Grants (or denies) as the transaction's sender, who is the controller or a valid guardian; for a consent
+    /// that is shared on, the parent's grantee.
     /// @param terms what is granted
     /// @return id the consent's id
     function grant(Terms calldata terms) external returns (bytes32 id);
@@ -131,6 +180,21 @@ interface IConsentRegistry {
         bytes calldata signer,
         bytes calldata signature
     ) external returns (bytes32 id);
+
+    /// @notice Makes several grants by one signature over Consents: all of them or none. Anybody may relay.
+    /// @param grants at most 16, which name at most 64 studies together; each as for grantBySignature
+    /// @param wordsHash keccak256 of the words the signer read
+    /// @param deadline last second at which the message works
+    /// @param signer with the right to make each of the grants
+    /// @param signature the signer's signature
+    /// @return ids the consents' ids, in the order given
+    function grantAllBySignature(
+        Terms[] calldata grants,
+        bytes32 wordsHash,
+        uint48 deadline,
+        bytes calldata signer,
+        bytes calldata signature
+    ) external returns (bytes32[] memory ids);
 
     /// @notice Revokes as the transaction's sender, who is the controller or a valid guardian. The id need not be
     /// granted yet; its grant then never lands. Voids every grant signed before and not landed.
@@ -155,20 +219,10 @@ interface IConsentRegistry {
     ) external;
 
     /// @notice Whether an actor may do one action for one purpose at the present block's time.
-    /// @param actor who asks
-    /// @param patientKey whose images
-    /// @param studyKey the salted key of the study; one that no consent names means "no particular study"
-    /// @param action one bit of Terms.actions
-    /// @param purpose index of the purpose of use
+    /// @param question who asks for what
     /// @return permitted the verdict
     /// @return basis the deciding consent's id, or the hash of a basis of its own; zero on a denial
-    function decide(
-        address actor,
-        bytes32 patientKey,
-        bytes32 studyKey,
-        uint8 action,
-        uint8 purpose
-    ) external view returns (bool permitted, bytes32 basis);
+    function decide(Question calldata question) external view returns (bool permitted, bytes32 basis);
 
     /// @notice The id that terms have on this chain and contract.
     /// @param terms any terms

@@ -35,13 +35,16 @@ contract ConsentGrantTest is StagedTest {
         assertEq(consents.consentId(t), Messages.consentId(address(consents), t), "id");
         // The digest: a signature over any sound terms is accepted.
         t.patientKey = PATIENT;
-        if (t.grantee == 0) t.grantee = bytes32(uint256(1));
+        t.grantee = bytes32(bound(uint256(t.grantee), 1, type(uint160).max));
         t.effect %= 2;
         t.actions = uint8(bound(t.actions, 1, 15));
         t.purposes = uint16(bound(t.purposes, 1, 4095));
         t.validUntil = uint48(bound(t.validUntil, NOON + 1, type(uint48).max));
         t.validFrom = uint48(bound(t.validFrom, 0, t.validUntil - 1));
-        t.epoch = 0;
+        (t.epoch, t.parent) = (0, 0);
+        bool shares = t.effect == 1 && t.actions >= 8;
+        t.shareDepth = shares ? uint8(bound(t.shareDepth, 1, 3)) : 0;
+        if (t.dateTo < t.dateFrom) (t.dateFrom, t.dateTo) = (t.dateTo, t.dateFrom);
         t.studies = studies(t.studies.length % 65);
         deadline = uint48(bound(deadline, NOON, type(uint48).max));
         bytes memory signature = signed(ANNA_KEY, Messages.consent(address(consents), t, deadline));
@@ -52,6 +55,8 @@ contract ConsentGrantTest is StagedTest {
         assertEq(abi.encode(kept.actions, kept.purposes), abi.encode(t.actions, t.purposes), "what for");
         assertEq(abi.encode(kept.validFrom, kept.validUntil), abi.encode(t.validFrom, t.validUntil), "when");
         assertEq(abi.encode(kept.studies), abi.encode(t.studies), "which");
+        assertEq(abi.encode(kept.dateFrom, kept.dateTo), abi.encode(t.dateFrom, t.dateTo), "from which days");
+        assertEq(abi.encode(kept.parent, kept.shareDepth), abi.encode(t.parent, t.shareDepth), "shared on");
         assertEq(consents.consentIds(PATIENT)[0], id, "listed");
     }
 
@@ -138,7 +143,7 @@ contract ConsentGrantTest is StagedTest {
     function test_inv03_signed_grant_works_for_one_contract() external {
         IConsentRegistry.Terms memory t = openTerms(PATIENT);
         bytes memory signature = signed(ANNA_KEY, Messages.consent(address(consents), t, FOREVER));
-        ConsentRegistry another = new ConsentRegistry(roles, patients);
+        ConsentRegistry another = new ConsentRegistry(roles, patients, teams);
         vm.expectRevert(abi.encodeWithSelector(IConsentRegistry.SignatureInvalid.selector, signerOf(ANNA_KEY)));
         another.grantBySignature(t, Messages.WORDS, FOREVER, signerOf(ANNA_KEY), signature);
         assertTrue(another.consentId(t) != consents.consentId(t), "another id at another contract");
@@ -174,7 +179,7 @@ contract ConsentGrantTest is StagedTest {
         bytes memory signature = signed(ANNA_KEY, Messages.consent(address(consents), t, FOREVER));
         bytes32 words = Messages.WORDS;
         uint48 deadline = FOREVER;
-        field = field % 11;
+        field = field % 15;
         if (field == 0) t.grantee = person(stranger);
         if (field == 1) t.effect = 0;
         if (field == 2) t.actions = 15;
@@ -186,6 +191,10 @@ contract ConsentGrantTest is StagedTest {
         if (field == 8) t.salt = 0;
         if (field == 9) words = keccak256("Other words.");
         if (field == 10) deadline += 1;
+        if (field == 11) t.dateFrom = 20200101;
+        if (field == 12) t.dateTo = 20200101;
+        if (field == 13) t.epoch = 1;
+        if (field == 14) t.shareDepth = 1;
         vm.expectRevert(abi.encodeWithSelector(IConsentRegistry.SignatureInvalid.selector, signerOf(ANNA_KEY)));
         consents.grantBySignature(t, words, deadline, signerOf(ANNA_KEY), signature);
     }
@@ -215,6 +224,22 @@ contract ConsentGrantTest is StagedTest {
         t = openTerms(PATIENT);
         t.epoch = 1;
         refused(t, abi.encodeWithSelector(IConsentRegistry.EpochNotCurrent.selector, 1, 0));
+        t = openTerms(PATIENT);
+        (t.dateFrom, t.dateTo) = (20200102, 20200101);
+        refused(t, abi.encodeWithSelector(IConsentRegistry.DatesEmpty.selector, 20200102, 20200101));
+    }
+
+    function testFuzz_a_permit_has_a_share_depth_just_when_it_allows_sharing(uint8 actions, uint8 depth) external {
+        IConsentRegistry.Terms memory t = openTerms(PATIENT);
+        t.actions = uint8(bound(actions, 1, 15));
+        t.shareDepth = depth % 6;
+        if ((t.actions & 8 != 0) != (t.shareDepth != 0) || t.shareDepth > 3) {
+            refused(t, abi.encodeWithSelector(IConsentRegistry.ShareDepthUnsound.selector, t.shareDepth));
+        } else {
+            grantAs(anna, t);
+        }
+        (t.effect, t.actions, t.shareDepth) = (0, 15, 1);
+        refused(t, abi.encodeWithSelector(IConsentRegistry.ShareDepthUnsound.selector, 1));
     }
 
     function test_unsound_studies_are_refused() external {
@@ -257,6 +282,9 @@ contract ConsentGrantTest is StagedTest {
     function test_care_team_consent_names_no_person() external {
         IConsentRegistry.Terms memory t = openTerms(PATIENT);
         t.grantee = bytes32(uint256(uint160(doctor)) | (1 << 200));
+        refused(t, abi.encodeWithSelector(IConsentRegistry.GranteeTeamUnknown.selector, t.grantee));
+        vm.prank(registrar);
+        teams.createTeam(t.grantee);
         grantAs(anna, t);
         assertTrue(!mayView(doctor, PATIENT), "the upper bytes tell a team from a person");
     }

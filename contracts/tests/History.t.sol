@@ -16,6 +16,7 @@ import {Vm, vm} from "./Vm.sol";
 contract HistoryMaker is Stage {
     uint256[5] private _keys = [ANNA_KEY, BEN_KEY, DOCTOR_KEY, STRANGER_KEY, REGISTRAR_KEY];
     bytes32[3] private _patients = [PATIENT, OTHER_PATIENT, keccak256("patient three")];
+    bytes32[2] private _teams = [keccak256("team one"), keccak256("team two")];
     bytes32[] private _seen;
 
     Mirror public mirror;
@@ -47,6 +48,51 @@ contract HistoryMaker is Stage {
         uint48 start = uint48(block.timestamp) + (from % 1 days);
         uint48 end = start + length;
         step(admin, address(roles), abi.encodeCall(roles.setRole, (Roles.PHYSICIAN, account, start, end)));
+    }
+
+    function setPart(uint8 team, uint8 who, uint8 whom, uint8 part, uint32 length, bool bySignature) external {
+        bytes32 t = _teams[team % 2];
+        uint256 by = who < 150 ? DOCTOR_KEY : key(who);
+        if (!teams.exists(t)) {
+            step(who < 150 ? registrar : vm.addr(by), address(teams), abi.encodeCall(teams.createTeam, (t)));
+            by = REGISTRAR_KEY;
+            (whom, part) = (2, 2);
+        }
+        address account = vm.addr(key(whom));
+        uint48[2] memory ends = [uint48(block.timestamp), uint48(block.timestamp) + length];
+        if (length % 5 == 0) ends = [uint48(0), 0];
+        if (part == 2 && whom == 2) ends = [uint48(0), FOREVER];
+        part = part % 4 == 2 ? 2 : 1;
+        bytes memory data = abi.encodeCall(teams.setPart, (t, account, part, ends[0], ends[1]));
+        if (bySignature) data = signedPart(t, account, part, ends, by);
+        step(vm.addr(by), address(teams), data);
+    }
+
+    /// @dev Whoever was given something to share on tries to; sometimes more than they were given.
+    function share(uint8 patient, uint256 dice, bool bySignature) external {
+        if (_seen.length == 0) return;
+        IConsentRegistry.Terms memory t = anyTerms(key_(patient), dice);
+        t.parent = _seen[(dice >> 136) % _seen.length];
+        IConsentRegistry.Consent memory above = consents.consent(t.patientKey, t.parent);
+        if ((dice >> 144) % 4 != 0 && above.actions != 0) {
+            (t.effect, t.actions, t.purposes) = (1, above.actions, above.purposes);
+            (t.validFrom, t.validUntil) = (above.validFrom, above.validUntil);
+            (t.studies, t.dateFrom, t.dateTo) = (above.studies, above.dateFrom, above.dateTo);
+            if (above.shareDepth > 0) t.shareDepth = above.shareDepth - 1;
+            t.actions = t.shareDepth == 0 ? t.actions & 7 : t.actions | 8;
+        }
+        address by = address(uint160(uint256(above.grantee)));
+        _seen.push(consents.consentId(t));
+        bytes memory data = abi.encodeCall(consents.grant, (t));
+        for (uint8 w = 0; w < 5 && bySignature; ++w) {
+            if (vm.addr(_keys[w]) != by) continue;
+            bytes memory signature = signed(_keys[w], Messages.consent(address(consents), t, FOREVER));
+            data = abi.encodeCall(
+                consents.grantBySignature,
+                (t, Messages.WORDS, FOREVER, signerOf(_keys[w]), signature)
+            );
+        }
+        step(by, address(consents), data);
     }
 
     function startMove(uint8 patient, uint8 who, uint8 to) external {
@@ -139,6 +185,13 @@ contract HistoryMaker is Stage {
 
     /// @dev Reverts, naming what differs, unless the contracts hold what the events said.
     function compare() external view {
+        for (uint8 i = 0; i < 20; ++i) {
+            (bytes32 team, uint8 part, address account) = (_teams[i % 2], 1 + (i % 4) / 2, vm.addr(key(i / 4)));
+            (uint48 from, uint48 until) = teams.partWindow(team, account, part);
+            (uint48 wasFrom, uint48 wasUntil, uint32 nonce) = mirror.part(team, part, account);
+            assertEq(abi.encode(from, until), abi.encode(wasFrom, wasUntil), "part");
+            assertEq(teams.teamNonce(team), nonce, "team nonce");
+        }
         for (uint8 p = 0; p < 3; ++p) {
             bytes32 k = key_(p);
             assertEq(abi.encode(patients.patient(k)), abi.encode(mirror.patient(k)), "patient");
@@ -165,8 +218,10 @@ contract HistoryMaker is Stage {
             uint8 action = uint8(1 << ((q / 15) % 4));
             uint8 purpose = [0, 5, 6, 7, 1][(q / 60) % 5];
             bytes32 study = bytes32(1 + (q % 3));
-            (bool permitted, bytes32 basis) = consents.decide(actor, k, study, action, purpose);
-            (bool expected, bytes32 why) = mirror.decide(actor, k, study, action, purpose);
+            uint32 date = [0, 20191231, 20200101, 20210101][(q + changes) % 4];
+            IConsentRegistry.Question memory asked = IConsentRegistry.Question(actor, k, study, date, action, purpose);
+            (bool permitted, bytes32 basis) = consents.decide(asked);
+            (bool expected, bytes32 why) = mirror.decide(asked);
             assertTrue(permitted == expected, "verdict");
             assertEq(basis, why, "basis");
         }
@@ -187,8 +242,11 @@ contract HistoryMaker is Stage {
     function anyTerms(bytes32 k, uint256 dice) private view returns (IConsentRegistry.Terms memory t) {
         t.patientKey = k;
         t.grantee = person(uint8(dice) < 100 ? doctor : vm.addr(key(uint8(dice))));
+        if (uint8(dice) > 200) t.grantee = _teams[dice % 2];
         t.effect = (dice >> 8) % 4 == 0 ? 0 : 1;
         t.actions = uint8(bound(dice >> 16, 1, 15));
+        if (t.effect == 1 && t.actions > 7) t.shareDepth = uint8((dice >> 152) % 5);
+        if ((dice >> 160) % 3 == 0) (t.dateFrom, t.dateTo) = (20200101, (dice >> 168) % 2 == 0 ? 20201231 : 0);
         t.purposes = uint16(bound(dice >> 24, 1, 4095));
         t.validFrom = uint48(block.timestamp - 1 days + ((dice >> 40) % 2 days));
         t.validUntil = t.validFrom + uint48((dice >> 72) % 5 days);
@@ -197,6 +255,22 @@ contract HistoryMaker is Stage {
         uint256 count = (dice >> 120) % 3;
         t.studies = new bytes32[](count);
         for (uint256 i = 0; i < count; ++i) t.studies[i] = bytes32(i + 1 + ((dice >> 128) % 2));
+    }
+
+    function signedPart(
+        bytes32 team,
+        address account,
+        uint8 part,
+        uint48[2] memory ends,
+        uint256 by
+    ) private view returns (bytes memory) {
+        uint32 nonce = teams.teamNonce(team);
+        bytes32 digest = Messages.teamChange(address(teams), team, account, part, ends, nonce, FOREVER);
+        return
+            abi.encodeCall(
+                teams.setPartBySignature,
+                (team, account, part, ends[0], ends[1], Messages.WORDS, FOREVER, signerOf(by), signed(by, digest))
+            );
     }
 
     /// @dev Mostly someone with the right to act for the patient; now and then anybody.

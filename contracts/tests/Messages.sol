@@ -85,13 +85,46 @@ library Messages {
 
     function consent(address target, IConsentRegistry.Terms memory t, uint48 deadline) internal view returns (bytes32) {
         bytes32 kind = keccak256(
-            "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline)"
+            "Consent(string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt,uint48 deadline)"
         );
-        bytes memory fields = abi.encodePacked(kind, WORDS, t.patientKey, t.grantee);
-        fields = abi.encodePacked(fields, uint256(t.effect), uint256(t.actions), uint256(t.purposes));
-        fields = abi.encodePacked(fields, uint256(t.validFrom), uint256(t.validUntil), sideBySide(t.studies));
-        fields = abi.encodePacked(fields, uint256(t.epoch), t.salt, uint256(deadline));
+        bytes memory fields = abi.encodePacked(kind, WORDS, fieldsOf(t, sideBySide(t.studies)), uint256(deadline));
         return digest("Consentry Consents", target, keccak256(fields));
+    }
+
+    function bundle(
+        address target,
+        IConsentRegistry.Terms[] memory grants,
+        uint48 deadline
+    ) internal view returns (bytes32) {
+        bytes32 each = keccak256(
+            "Grant(bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt)"
+        );
+        bytes32 kind = keccak256(
+            "Consents(string words,Grant[] grants,uint48 deadline)Grant(bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt)"
+        );
+        bytes32[] memory hashes = new bytes32[](grants.length);
+        for (uint256 i = 0; i < grants.length; ++i) {
+            hashes[i] = keccak256(bytes.concat(each, fieldsOf(grants[i], sideBySide(grants[i].studies))));
+        }
+        bytes memory fields = abi.encodePacked(kind, WORDS, sideBySide(hashes), uint256(deadline));
+        return digest("Consentry Consents", target, keccak256(fields));
+    }
+
+    function teamChange(
+        address target,
+        bytes32 team,
+        address account,
+        uint8 part,
+        uint48[2] memory ends,
+        uint32 nonce,
+        uint48 deadline
+    ) internal view returns (bytes32) {
+        bytes32 kind = keccak256(
+            "TeamChange(string words,bytes32 team,address account,uint8 part,uint48 validFrom,uint48 validUntil,uint32 teamNonce,uint48 deadline)"
+        );
+        bytes memory fields = abi.encodePacked(kind, WORDS, team, uint256(uint160(account)), uint256(part));
+        fields = abi.encodePacked(fields, uint256(ends[0]), uint256(ends[1]), uint256(nonce), uint256(deadline));
+        return digest("Consentry Teams", target, keccak256(fields));
     }
 
     function revocation(
@@ -106,16 +139,18 @@ library Messages {
 
     function consentId(address target, IConsentRegistry.Terms memory t) internal view returns (bytes32) {
         bytes memory fields = abi.encodePacked(
-            keccak256("consentry.consent.v1"),
+            keccak256("consentry.consent.v2"),
             block.chainid,
-            uint256(uint160(target)),
-            t.patientKey,
-            t.grantee,
-            uint256(t.effect),
-            uint256(t.actions)
+            uint256(uint160(target))
         );
-        fields = abi.encodePacked(fields, uint256(t.purposes), uint256(t.validFrom), uint256(t.validUntil));
-        return keccak256(abi.encodePacked(fields, keccak256(abi.encode(t.studies)), uint256(t.epoch), t.salt));
+        return keccak256(bytes.concat(fields, fieldsOf(t, keccak256(abi.encode(t.studies)))));
+    }
+
+    function fieldsOf(IConsentRegistry.Terms memory t, bytes32 studies) private pure returns (bytes memory fields) {
+        fields = abi.encodePacked(t.patientKey, t.grantee, uint256(t.effect), uint256(t.actions), uint256(t.purposes));
+        fields = abi.encodePacked(fields, uint256(t.validFrom), uint256(t.validUntil), studies);
+        fields = abi.encodePacked(fields, uint256(t.dateFrom), uint256(t.dateTo), t.parent, uint256(t.shareDepth));
+        return abi.encodePacked(fields, uint256(t.epoch), t.salt);
     }
 
     /// @dev EIP-712's hash of an array of words, one by one.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {ICareTeams} from "../src/ICareTeams.sol";
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
 import {IConsentryRoles} from "../src/IConsentryRoles.sol";
 import {IPatientRegistry} from "../src/IPatientRegistry.sol";
@@ -21,6 +22,9 @@ contract Mirror {
     mapping(bytes32 => address) private _controllers;
     mapping(bytes32 => address) private _guardians;
     mapping(bytes32 => mapping(bytes32 => IConsentRegistry.Consent)) private _consents;
+    mapping(bytes32 => bool) private _teams;
+    mapping(bytes32 => uint32) private _teamNonces;
+    mapping(bytes32 => mapping(uint8 => mapping(address => Window))) private _parts;
     mapping(bytes32 => bytes32[]) private _ids;
     mapping(bytes32 => uint32) private _epochs;
 
@@ -38,6 +42,11 @@ contract Mirror {
             _roles[key][account(entry.topics[2])] = Window(from, until);
         } else if (kind == IConsentryRoles.RoleWithdrawn.selector) {
             delete _roles[key][account(entry.topics[2])];
+        } else if (kind == ICareTeams.TeamCreated.selector) {
+            require(!_teams[key] && uint256(key) >> 160 != 0, RuleBroken("a team created twice, or a person"));
+            _teams[key] = true;
+        } else if (kind == ICareTeams.TeamPartSet.selector) {
+            foldPart(entry);
         } else if (kind == IConsentRegistry.ConsentGranted.selector) {
             foldGrant(entry);
         } else if (kind == IConsentRegistry.ConsentRevoked.selector) {
@@ -64,36 +73,69 @@ contract Mirror {
     }
 
     /// @dev The rules of docs/CHAIN.md, written a second time.
-    function decide(
-        address actor,
-        bytes32 key,
-        bytes32 study,
-        uint8 action,
-        uint8 purpose
-    ) external view returns (bool, bytes32) {
-        if (_controllers[key] == address(0)) return (false, 0);
-        uint8 capacity = capacityOf(key, actor);
-        if (action != 8 && capacity == 1 && purpose == 5) return (true, keccak256("consentry.basis.self"));
-        bool guards = actor == _guardians[key] && block.timestamp < _patients[key].guardianUntil;
-        if (action != 8 && guards && (purpose == 6 || purpose == 7)) {
+    function decide(IConsentRegistry.Question calldata q) external view returns (bool, bytes32) {
+        if (_controllers[q.patientKey] == address(0)) return (false, 0);
+        uint8 capacity = capacityOf(q.patientKey, q.actor);
+        if (q.action != 8 && capacity == 1 && q.purpose == 5) return (true, keccak256("consentry.basis.self"));
+        bool guards = q.actor == _guardians[q.patientKey] && block.timestamp < _patients[q.patientKey].guardianUntil;
+        if (q.action != 8 && guards && (q.purpose == 6 || q.purpose == 7)) {
             return (true, keccak256("consentry.basis.guardian"));
         }
-        if (!holds(Roles.PHYSICIAN, actor)) return (false, 0);
+        if (!holds(Roles.PHYSICIAN, q.actor) || denied(q, q.actor, q.action)) return (false, 0);
         bytes32 earliest;
-        for (uint256 i = _ids[key].length; i > 0; --i) {
-            bytes32 id = _ids[key][i - 1];
-            IConsentRegistry.Consent memory c = _consents[key][id];
-            if (c.status != IConsentRegistry.Status.Granted || c.grantee != bytes32(uint256(uint160(actor)))) continue;
-            if (block.timestamp < c.validFrom || block.timestamp >= c.validUntil) continue;
-            if (c.purposes & (1 << purpose) == 0 || !named(c.studies, study)) continue;
-            bool covers = c.actions & action != 0;
-            if (c.effect == 0) {
-                if (covers || (action == 4 && c.actions & 2 != 0)) return (false, 0);
-            } else if (covers || (action == 2 && c.actions & 4 != 0)) {
-                earliest = id;
-            }
+        for (uint256 i = _ids[q.patientKey].length; i > 0; --i) {
+            bytes32 id = _ids[q.patientKey][i - 1];
+            IConsentRegistry.Consent memory c = _consents[q.patientKey][id];
+            if (c.effect != 1 || !means(c.grantee, q.actor) || !covers(c, q, q.action)) continue;
+            if (c.parent == 0 || stands(q, c.parent)) earliest = id;
         }
         return (earliest != 0, earliest);
+    }
+
+    function stands(IConsentRegistry.Question calldata q, bytes32 above) private view returns (bool) {
+        IConsentRegistry.Consent memory c = _consents[q.patientKey][above];
+        address sharer = address(uint160(uint256(c.grantee)));
+        if (!open(c) || denied(q, sharer, q.action) || denied(q, sharer, 8)) return false;
+        return c.parent == 0 || stands(q, c.parent);
+    }
+
+    function denied(IConsentRegistry.Question calldata q, address who, uint8 action) private view returns (bool) {
+        for (uint256 i = 0; i < _ids[q.patientKey].length; ++i) {
+            IConsentRegistry.Consent memory c = _consents[q.patientKey][_ids[q.patientKey][i]];
+            if (c.effect == 0 && means(c.grantee, who) && covers(c, q, action)) return true;
+        }
+        return false;
+    }
+
+    function open(IConsentRegistry.Consent memory c) private view returns (bool) {
+        if (c.status != IConsentRegistry.Status.Granted) return false;
+        return block.timestamp >= c.validFrom && block.timestamp < c.validUntil;
+    }
+
+    function covers(
+        IConsentRegistry.Consent memory c,
+        IConsentRegistry.Question calldata q,
+        uint8 action
+    ) private view returns (bool) {
+        if (!open(c) || c.purposes & (1 << q.purpose) == 0 || !named(c.studies, q.studyKey)) return false;
+        if (c.dateFrom != 0 || c.dateTo != 0) {
+            if (q.studyDate == 0 && c.effect == 1) return false;
+            uint32 last = c.dateTo == 0 ? type(uint32).max : c.dateTo;
+            if (q.studyDate != 0 && (q.studyDate < c.dateFrom || q.studyDate > last)) return false;
+        }
+        if (c.actions & action != 0) return true;
+        return c.effect == 0 ? action == 4 && c.actions & 2 != 0 : action == 2 && c.actions & 4 != 0;
+    }
+
+    function means(bytes32 grantee, address who) private view returns (bool) {
+        if (grantee == bytes32(uint256(uint160(who)))) return true;
+        Window memory w = _parts[grantee][1][who];
+        return w.from <= block.timestamp && block.timestamp < w.until;
+    }
+
+    function part(bytes32 team, uint8 which, address who) external view returns (uint48, uint48, uint32) {
+        Window memory w = _parts[team][which][who];
+        return (w.from, w.until, _teamNonces[team]);
     }
 
     function holds(bytes32 role, address holder) public view returns (bool) {
@@ -152,14 +194,54 @@ contract Mirror {
         (c.validFrom, c.validUntil) = abi.decode(entry.data[96:], (uint48, uint48));
         // The studies' place counts from the first word, so the words before it are read past.
         (, , , , , c.studies) = abi.decode(entry.data, (uint8, uint8, uint16, uint48, uint48, bytes32[]));
-        // The four words after those six.
-        (uint32 agreed, , address grantor, uint8 capacity) = abi.decode(
+        (c.dateFrom, c.dateTo, c.parent, c.shareDepth) = abi.decode(
             entry.data[192:320],
+            (uint32, uint32, bytes32, uint8)
+        );
+        // The four words after those ten.
+        (uint32 agreed, , address grantor, uint8 capacity) = abi.decode(
+            entry.data[320:448],
             (uint32, bytes32, address, uint8)
         );
         require(agreed == _epochs[key], RuleBroken("granted under an old epoch"));
-        require(capacity != 0 && capacityOf(key, grantor) == capacity, RuleBroken("granted without authority"));
+        if (c.parent == 0) {
+            require(capacity != 0 && capacityOf(key, grantor) == capacity, RuleBroken("granted without authority"));
+        } else {
+            require(capacity == 3 && holds(Roles.PHYSICIAN, grantor), RuleBroken("shared on without authority"));
+            requireNarrower(c, _consents[key][c.parent], grantor);
+        }
         _ids[key].push(entry.topics[2]);
+    }
+
+    function requireNarrower(
+        IConsentRegistry.Consent memory c,
+        IConsentRegistry.Consent memory above,
+        address grantor
+    ) private view {
+        require(open(above) && above.effect == 1 && c.effect == 1, RuleBroken("shared on from nothing"));
+        require(above.grantee == bytes32(uint256(uint160(grantor))), RuleBroken("shared on by another"));
+        require(c.shareDepth < above.shareDepth && above.shareDepth <= 3, RuleBroken("shared on too far"));
+        require(c.actions | above.actions == above.actions, RuleBroken("more actions"));
+        require(c.purposes | above.purposes == above.purposes, RuleBroken("more purposes"));
+        require(c.validFrom >= above.validFrom && c.validUntil <= above.validUntil, RuleBroken("a longer time"));
+        uint32 last = c.dateTo == 0 ? type(uint32).max : c.dateTo;
+        uint32 lastAbove = above.dateTo == 0 ? type(uint32).max : above.dateTo;
+        require(c.dateFrom >= above.dateFrom && last <= lastAbove, RuleBroken("more dates"));
+        require(above.studies.length == 0 || c.studies.length != 0, RuleBroken("every study"));
+        for (uint256 i = 0; i < c.studies.length; ++i) {
+            require(named(above.studies, c.studies[i]), RuleBroken("more studies"));
+        }
+    }
+
+    function foldPart(Vm.Log calldata entry) private {
+        bytes32 team = entry.topics[1];
+        (uint8 which, uint48 from, uint48 until, uint32 nonce) = abi.decode(
+            entry.data,
+            (uint8, uint48, uint48, uint32)
+        );
+        require(_teams[team] && (which == 1 || which == 2), RuleBroken("a part in no team"));
+        require(nonce == ++_teamNonces[team], RuleBroken("a change skipped"));
+        _parts[team][which][account(entry.topics[2])] = Window(from, until);
     }
 
     function foldRevocation(Vm.Log calldata entry) private {

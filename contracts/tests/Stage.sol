@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AccessLog} from "../src/AccessLog.sol";
+import {CareTeams} from "../src/CareTeams.sol";
 import {ConsentRegistry} from "../src/ConsentRegistry.sol";
 import {ConsentryRoles} from "../src/ConsentryRoles.sol";
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
@@ -11,7 +12,7 @@ import {Assertions} from "./Assertions.sol";
 import {Messages} from "./Messages.sol";
 import {vm} from "./Vm.sol";
 
-/// @dev The four contracts, a cast of people with keys, and the steps that tests repeat.
+/// @dev The contracts, a cast of people with keys, and the steps that tests repeat.
 abstract contract Stage is Assertions {
     uint48 internal constant NOON = 1_900_000_000;
     uint48 internal constant FOREVER = NOON + 3650 days;
@@ -32,6 +33,7 @@ abstract contract Stage is Assertions {
 
     ConsentryRoles internal roles;
     PatientRegistry internal patients;
+    CareTeams internal teams;
     ConsentRegistry internal consents;
     AccessLog internal accessLog;
 
@@ -48,7 +50,8 @@ abstract contract Stage is Assertions {
         vm.warp(NOON);
         roles = new ConsentryRoles(admin, ADMIN_DELAY);
         patients = new PatientRegistry(roles, MOVE_DELAY);
-        consents = new ConsentRegistry(roles, patients);
+        teams = new CareTeams(roles);
+        consents = new ConsentRegistry(roles, patients, teams);
         accessLog = new AccessLog(roles);
         giveRole(Roles.REGISTRAR, registrar);
         giveRole(Roles.RECORDER, recorder);
@@ -100,7 +103,12 @@ abstract contract Stage is Assertions {
     }
 
     function mayView(address actor, bytes32 patientKey) internal view returns (bool permitted) {
-        (permitted, ) = consents.decide(actor, patientKey, keccak256("a study"), 2, 0);
+        (permitted, ) = consents.decide(question(actor, patientKey));
+    }
+
+    /// @dev Viewing a study without a date, for treatment.
+    function question(address actor, bytes32 patientKey) internal pure returns (IConsentRegistry.Question memory q) {
+        (q.actor, q.patientKey, q.studyKey, q.action) = (actor, patientKey, keccak256("a study"), 2);
     }
 
     function signed(uint256 key, bytes32 digest) internal pure returns (bytes memory) {

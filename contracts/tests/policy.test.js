@@ -10,6 +10,7 @@ import { typed } from "../tooling/messages.js";
 import { ACTIONS, actionBits, effectNumber, purposeBits, purposeIndex } from "../tooling/vocabulary.js";
 
 const { t0, worlds } = JSON.parse(readFileSync(path.join(ROOT, "tests", "vectors", "policy.json"), "utf8"));
+const [MEMBER, LEAD] = [1, 2];
 const SETUP_SECONDS = 5000;
 const OWN_BASES = { SELF: id("consentry.basis.self"), GUARDIAN: id("consentry.basis.guardian") };
 
@@ -38,6 +39,13 @@ async function build(world) {
     if (guardian === null) continue;
     await s.patients.connect(by).setGuardian(key, actor(guardian.actor).address, t0 + guardian.until);
   }
+  for (const { team, members } of world.teams ?? []) {
+    await s.teams.createTeam(id(`team ${team}`));
+    await s.teams.setPart(id(`team ${team}`), s.admin.address, LEAD, 0, FAR);
+    for (const { actor: who, from, until } of members) {
+      await s.teams.setPart(id(`team ${team}`), actor(who).address, MEMBER, t0 + from, t0 + until);
+    }
+  }
   const ids = { ...OWN_BASES };
   for (const [number, c] of world.consents.entries()) {
     const terms = {
@@ -49,6 +57,10 @@ async function build(world) {
       validFrom: t0 + c.from,
       validUntil: t0 + c.until,
       studies: c.studies === "all" ? [] : c.studies.map(studyKey).sort(),
+      dateFrom: c.dates?.[0] ?? 0,
+      dateTo: c.dates?.[1] ?? 0,
+      parent: c.parent === undefined ? ZeroHash : ids[c.parent],
+      shareDepth: c.share_depth ?? 0,
       epoch: 0,
       salt: id(String(number)),
     };
@@ -56,7 +68,9 @@ async function build(world) {
     await s.consents.connect(actor(c.by)).grant(terms);
   }
   for (const c of world.consents.filter(({ revoked }) => revoked)) {
-    await s.consents.connect(actor(c.by)).revoke(patientKey(c.patient), ids[c.name]);
+    // Whoever acts for the patient takes back what was shared on.
+    const by = c.parent === undefined ? c.by : world.patients.find(({ patient }) => patient === c.patient).controller;
+    await s.consents.connect(actor(by)).revoke(patientKey(c.patient), ids[c.name]);
   }
   return { ...s, actor, ids };
 }
@@ -65,7 +79,14 @@ for (const world of worlds) {
   test(world.name, async () => {
     const { consents, moveTo, actor, ids } = await build(world);
     const ask = (r, action, purpose) =>
-      consents.decide(actor(r.actor).address, patientKey(r.patient), studyKey(r.study), action, purpose);
+      consents.decide({
+        actor: actor(r.actor).address,
+        patientKey: patientKey(r.patient),
+        studyKey: studyKey(r.study),
+        studyDate: r.date ?? 0,
+        action,
+        purpose,
+      });
     const inTime = [...world.requests].sort((a, b) => a.at - b.at);
     let now = null;
     for (const r of inTime) {
@@ -80,6 +101,21 @@ for (const world of worlds) {
     }
   });
 }
+
+test("the table reaches teams, dates, sharing, and what is not final", () => {
+  const consents = worlds.flatMap(({ consents: list }) => list);
+  for (const reached of [
+    (c) => c.grantee.team && c.effect === "permit",
+    (c) => c.grantee.team && c.effect === "deny",
+    (c) => c.dates && c.effect === "permit",
+    (c) => c.dates && c.effect === "deny",
+    (c) => c.parent && c.share_depth,
+    (c) => c.final === false,
+    (c) => c.revocation_final === false,
+  ]) {
+    assert.ok(consents.some(reached), String(reached));
+  }
+});
 
 test("the table reaches every action, purpose, basis of its own and verdict", () => {
   const requests = worlds.flatMap(({ requests: list }) => list);

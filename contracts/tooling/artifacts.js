@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import path from "node:path";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-export const CONTRACTS = ["ConsentryRoles", "PatientRegistry", "ConsentRegistry", "AccessLog"];
+export const CONTRACTS = ["ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"];
 
 /** The artifact of one of our contracts, as Hardhat wrote it. */
 export function artifact(name, source = `contracts/src/${name}.sol`) {

@@ -1,4 +1,4 @@
-// A chain in this process with the four contracts on it.
+// A chain in this process with the contracts on it.
 import hre from "hardhat";
 import { BrowserProvider, Contract, ContractFactory, id } from "ethers";
 import { artifact } from "./artifacts.js";
@@ -27,9 +27,10 @@ export async function stage(start) {
   await provider.request({ method: "evm_setNextBlockTimestamp", params: [start] });
   const roles = await deploy("ConsentryRoles", admin.address, 3600);
   const patients = await deploy("PatientRegistry", roles.target, MOVE_DELAY);
-  const consents = await deploy("ConsentRegistry", roles.target, patients.target);
+  const teams = await deploy("CareTeams", roles.target);
+  const consents = await deploy("ConsentRegistry", roles.target, patients.target, teams.target);
   const log = await deploy("AccessLog", roles.target);
   await roles.setRole(id("REGISTRAR"), registrar.address, 0, FAR);
   await roles.setRole(id("RECORDER"), recorder.address, 0, FAR);
-  return { provider, accounts, admin, registrar, recorder, roles, patients, consents, log, moveTo };
+  return { provider, accounts, admin, registrar, recorder, roles, patients, teams, consents, log, moveTo };
 }

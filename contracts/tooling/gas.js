@@ -1,5 +1,5 @@
 // Prints gas figures, from receipts of a chain in this process.
-import { Wallet, concat, id, keccak256, randomBytes, zeroPadValue } from "ethers";
+import { Wallet, concat, id, keccak256, randomBytes, zeroPadValue, ZeroHash } from "ethers";
 import { packBatch } from "./batch.js";
 import { FAR, stage } from "./chain.js";
 import { typed } from "./messages.js";
@@ -15,7 +15,7 @@ const row = (title, ...cells) =>
   console.log(title.padEnd(28) + cells.map((cell) => String(cell).padStart(10)).join(""));
 
 async function signed(signer, primaryType, message) {
-  const contract = primaryType === "Claim" ? s.patients : s.consents;
+  const contract = { Claim: s.patients, TeamChange: s.teams }[primaryType] ?? s.consents;
   const { domain, types } = typed(primaryType, contract.target);
   return signer.signTypedData(domain, types, { words: "words", deadline: FAR, ...message });
 }
@@ -57,6 +57,10 @@ async function consent(studies, relayed) {
     validFrom: START,
     validUntil: START + 365 * 24 * 3600,
     studies: [...Array(studies)].map(random).sort(),
+    dateFrom: 0,
+    dateTo: 0,
+    parent: ZeroHash,
+    shareDepth: 0,
     epoch: await s.consents.epoch(PATIENT),
     salt: random(),
   };

@@ -1,12 +1,20 @@
 // The EIP-712 messages of docs/CHAIN.md, for ethers.
-const fields = (text) =>
-  text.split(",").map((field) => {
+function fields(text) {
+  return text.split(",").map((field) => {
     const [type, name] = field.split(" ");
     return { name, type };
   });
+}
 
 export const PATIENTS = "Consentry Patients";
 export const CONSENTS = "Consentry Consents";
+export const TEAMS = "Consentry Teams";
+
+const TERMS =
+  "bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil," +
+  "bytes32[] studies,uint32 dateFrom,uint32 dateTo,bytes32 parent,uint8 shareDepth,uint32 epoch,bytes32 salt";
+/** The structs that messages hold arrays of. */
+const STRUCTS = { Consents: { Grant: fields(TERMS) } };
 
 export const MESSAGES = {
   Claim: { name: PATIENTS, fields: fields("string words,bytes32 patientKey,bytes controller,uint48 deadline") },
@@ -23,9 +31,13 @@ export const MESSAGES = {
   },
   Consent: {
     name: CONSENTS,
+    fields: fields(`string words,${TERMS},uint48 deadline`),
+  },
+  Consents: { name: CONSENTS, fields: fields("string words,Grant[] grants,uint48 deadline") },
+  TeamChange: {
+    name: TEAMS,
     fields: fields(
-      "string words,bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes," +
-        "uint48 validFrom,uint48 validUntil,bytes32[] studies,uint32 epoch,bytes32 salt,uint48 deadline",
+      "string words,bytes32 team,address account,uint8 part,uint48 validFrom,uint48 validUntil,uint32 teamNonce,uint48 deadline",
     ),
   },
   Revocation: { name: CONSENTS, fields: fields("string words,bytes32 patientKey,bytes32 consentId,uint48 deadline") },
@@ -34,5 +46,8 @@ export const MESSAGES = {
 /** Domain and types of a message, as signTypedData takes them. */
 export function typed(primaryType, verifyingContract, chainId = 31337) {
   const { name, fields: list } = MESSAGES[primaryType];
-  return { domain: { name, version: "1", chainId, verifyingContract }, types: { [primaryType]: list } };
+  return {
+    domain: { name, version: "1", chainId, verifyingContract },
+    types: { [primaryType]: list, ...STRUCTS[primaryType] },
+  };
 }

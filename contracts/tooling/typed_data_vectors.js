@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { AbiCoder, TypedDataEncoder, Wallet, concat, id, keccak256, zeroPadValue } from "ethers";
+import { AbiCoder, TypedDataEncoder, Wallet, concat, id, keccak256, zeroPadValue, ZeroHash } from "ethers";
 import { ROOT } from "./artifacts.js";
 import { packBatch } from "./batch.js";
 import { MOVE_DELAY, stage } from "./chain.js";
@@ -19,6 +19,7 @@ const KEYS = {
 };
 const PATIENT = id("consentry vector: patient");
 const DOCTOR = "0x00000000000000000000000000000000000D0C70";
+const TEAM = id("care team");
 const LONG_SIGNER = concat(["0x000000000000000000000000000000000000A256", id("key x"), id("key y")]);
 
 const TERMS = {
@@ -30,19 +31,34 @@ const TERMS = {
   validFrom: START,
   validUntil: START + 365 * 24 * 3600,
   studies: [],
+  dateFrom: 0,
+  dateTo: 0,
+  parent: ZeroHash,
+  shareDepth: 0,
   epoch: 0,
   salt: id("salt one"),
 };
 const NAMED_STUDIES = {
   ...TERMS,
-  grantee: id("care team"),
+  grantee: TEAM,
   effect: 0,
   actions: 2,
   purposes: 4095,
   studies: [id("study one"), id("study two"), id("study three")].sort(),
+  dateFrom: 20200229,
+  dateTo: 20251231,
   salt: id("salt two"),
 };
 // Epoch 1: it can only land after the revocation below.
+const SHAREABLE = {
+  ...TERMS,
+  grantee: null,
+  actions: 15,
+  shareDepth: 2,
+  validFrom: START - 200,
+  salt: id("salt four"),
+};
+const SHARED = { ...TERMS, grantee: TEAM, actions: 3, purposes: 1, dateFrom: 20240101, salt: id("salt five") };
 const LATER = { ...TERMS, epoch: 1, validUntil: 2 ** 48 - 1, studies: [id("study one")], salt: id("salt three") };
 
 const GROUPS = [
@@ -67,12 +83,13 @@ function group(basis, accessor, decisionBlock, count) {
 
 /** Signs every message, lets the contracts judge it, and returns the whole file as an object. */
 export async function produce() {
-  const { roles, patients, consents, log, registrar, recorder, moveTo } = await stage(START - 100);
+  const { roles, patients, teams, consents, log, registrar, recorder, moveTo } = await stage(START - 100);
   const wallets = Object.fromEntries(Object.entries(KEYS).map(([name, key]) => [name, new Wallet(key)]));
   const messages = [];
 
   const sign = async (primaryType, message, ...signers) => {
-    const contract = primaryType === "Consent" || primaryType === "Revocation" ? consents : patients;
+    const checkers = { Consent: consents, Consents: consents, Revocation: consents, TeamChange: teams };
+    const contract = checkers[primaryType] ?? patients;
     const { domain, types } = typed(primaryType, contract.target);
     const signatures = {};
     for (const signer of signers) {
@@ -122,6 +139,31 @@ export async function produce() {
   by = await sign("GuardianChange", removed, "anna");
   await patients.setGuardianBySignature(PATIENT, "0x", 0, by.anna, DEADLINE, id(removed.words));
 
+  await teams.createTeam(TEAM);
+  await teams.setPart(TEAM, wallets.ben.address, 2, 0, DEADLINE);
+  const change = {
+    words: "I make Dr Weiß a member of the team.",
+    team: TEAM,
+    account: DOCTOR.toLowerCase(),
+    part: 1,
+    validFrom: START,
+    validUntil: DEADLINE,
+    teamNonce: 1,
+    deadline: DEADLINE,
+  };
+  by = await sign("TeamChange", change, "ben");
+  await teams.setPartBySignature(
+    TEAM,
+    change.account,
+    1,
+    START,
+    DEADLINE,
+    id(change.words),
+    DEADLINE,
+    wallets.ben.address,
+    by.ben,
+  );
+
   const consentIds = [];
   const grant = async (terms, words) => {
     by = await sign("Consent", { words, ...terms, deadline: DEADLINE }, "anna");
@@ -130,6 +172,21 @@ export async function produce() {
   };
   await grant(TERMS, "Dr Weiß may find, view and fetch all my images.");
   await grant(NAMED_STUDIES, "The team may not view three of my studies.");
+
+  // Ben is a physician: Anna lets him share on, and he does; both of hers and one of his in a signature each.
+  await roles.setRole(id("PHYSICIAN"), wallets.ben.address, 0, DEADLINE);
+  const shareable = { ...SHAREABLE, grantee: zeroPadValue(wallets.ben.address.toLowerCase(), 32) };
+  const several = [shareable, { ...TERMS, effect: 0, actions: 8, salt: id("salt six") }];
+  const all = { words: "Ben may share on, Dr Weiß may not.", grants: several, deadline: DEADLINE };
+  by = await sign("Consents", all, "anna");
+  await consents.grantAllBySignature(several, id(all.words), DEADLINE, claim.controller, by.anna);
+  for (const terms of several) consentIds.push({ terms, id: await consents.consentId(terms) });
+  const shared = { ...SHARED, parent: await consents.consentId(shareable) };
+  const onward = { words: "The team may see what I may see.", ...shared, deadline: DEADLINE };
+  by = await sign("Consent", onward, "ben");
+  await consents.grantBySignature(shared, id(onward.words), DEADLINE, wallets.ben.address, by.ben);
+  consentIds.push({ terms: shared, id: await consents.consentId(shared) });
+
   const revocation = {
     words: "Dr Weiß may no longer see my images.",
     patientKey: PATIENT,
@@ -174,7 +231,13 @@ export async function produce() {
   );
   if (keccak256(startOf) !== start) throw new Error("the log starts from another head");
 
-  const contracts = { ConsentryRoles: roles, PatientRegistry: patients, ConsentRegistry: consents, AccessLog: log };
+  const contracts = {
+    ConsentryRoles: roles,
+    PatientRegistry: patients,
+    CareTeams: teams,
+    ConsentRegistry: consents,
+    AccessLog: log,
+  };
   return {
     chainId: 31337,
     contracts: Object.fromEntries(Object.entries(contracts).map(([name, contract]) => [name, contract.target])),

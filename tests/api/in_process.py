@@ -41,7 +41,7 @@ DEPLOYMENT = Deployment(
     BlockRef(0, BlockHash(bytes(32))),
     {
         name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32))
-        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "ConsentRegistry", "AccessLog"))
+        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"))
     },
 )
 _ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ABI_FOLDER = ROOT / "app" / "chain" / "abi"
-CONTRACTS = ("AccessLog", "ConsentRegistry", "ConsentryRoles", "PatientRegistry")
+CONTRACTS = ("AccessLog", "CareTeams", "ConsentRegistry", "ConsentryRoles", "PatientRegistry")
 
 
 def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:

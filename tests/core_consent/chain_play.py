@@ -15,11 +15,33 @@ from app.core.basis import NO_STUDY, person, role_id
 from app.core.consent import GENESIS, Patient, Revoked, State
 from app.core.events import Event
 from app.core.fold import fold
-from app.core.identifiers import Address, BasisId, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.grants import Consent
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    Signer,
+    StudyDate,
+    StudyKey,
+    UnixTime,
+)
 from app.core.keccak import keccak256
-from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveAcceptance, MoveVeto, Revocation
+from app.core.messages import (
+    Claim,
+    ConsentOffer,
+    ConsentOffers,
+    GuardianChange,
+    Message,
+    MoveAcceptance,
+    MoveVeto,
+    Revocation,
+    TeamChange,
+)
 from app.core.policy import AccessRequest
-from app.core.terms import Action, Effect, Purpose, Role, Terms, Window
+from app.core.sharing import ancestors
+from app.core.terms import ALL_DATES, Action, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 from app.core.typed_data import digest, words_hash
 from app.core.words import NO_NAMES, words_for
 from tests.support.chain import ALWAYS, CAST, MOVE_DELAY_S, Chain, signer
@@ -28,6 +50,8 @@ from tests.support.consents import domains, signed
 # Few people in many parts: patients are physicians too, and a guardian may be a controller elsewhere.
 PEOPLE = ("patient1", "patient2", "physician1", "physician2")
 PURPOSES = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT, Purpose.PWATRNY)
+TEAMS = (Grantee(b"\x01" * 32), Grantee(b"\xff" * 32))
+DATES = (None, *map(StudyDate, (19991231, 20191231, 20200101, 20260229)))
 _LONGEST_S = 4_000
 _NOBODY = Signer(b"")
 
@@ -62,7 +86,10 @@ class Play:
 
     async def step(self) -> None:
         """One random move; every transaction must succeed, and its events must fold."""
-        moves = (self._role, self._patient, self._patient, self._grant, self._grant, self._grant, self._revoke)
+        moves = (
+            *(self._role, self._patient, self._patient, self._team, self._team),
+            *(self._grant, self._grant, self._several, *[self._share] * 8, self._role, self._revoke),
+        )
         made = None
         while made is None:
             # The time is set before the move is thought of: what it needs must hold in its own block.
@@ -71,7 +98,7 @@ class Play:
 
     def requests(self) -> list[AccessRequest]:
         return [
-            AccessRequest(signer(name).address, patient, study, action, purpose)
+            AccessRequest(signer(name).address, patient, study, action, purpose, self.rng.choice(DATES))
             for name in PEOPLE
             for patient in self.patients
             for study in (*self.studies, NO_STUDY)
@@ -82,9 +109,7 @@ class Play:
     async def verdicts(self, requests: Sequence[AccessRequest]) -> list[BasisId | None]:
         """What the contract's view says of each at the head."""
         consents = self.chain.contracts.consents
-        views = [
-            consents.decide(asked.actor, asked.patient, asked.study, asked.action, asked.purpose) for asked in requests
-        ]
+        views = [consents.decide(asked) for asked in requests]
         block = to_quantity(await self.chain.height())
         answers = await self.chain.anvil.node.batch(
             [Call("eth_call", ({"to": to_data(v.call.to), "data": to_data(v.call.data)}, block)) for v in views]
@@ -120,11 +145,12 @@ class Play:
     async def _role(self, at: UnixTime) -> bool | None:
         role, account = role_id(Role.PHYSICIAN), signer(self.rng.choice(PEOPLE)).address
         roles = self.chain.contracts.roles
-        if self.state.role_window(role, account) is not None and self.rng.random() < 0.25:
+        if self.state.role_window(role, account) is not None and self.rng.random() < 0.15:
             return await self._send("admin", roles.withdraw_role(role, account), at)
         start = UnixTime(at + self.rng.randrange(-_LONGEST_S, 1_000))
-        window = Window(start, UnixTime(max(start, at) + self.rng.randrange(1, _LONGEST_S)))
-        return await self._send("admin", roles.set_role(role, account, window), at)
+        window = Window(start, UnixTime(max(start, at) + self.rng.randrange(1, 8 * _LONGEST_S)))
+        lasting = Window(UnixTime(0), UnixTime(at + 50 * _LONGEST_S))
+        return await self._send("admin", roles.set_role(role, account, self.rng.choice([window, lasting])), at)
 
     async def _patient(self, at: UnixTime) -> bool | None:
         key = self.rng.choice(self.patients)
@@ -191,24 +217,121 @@ class Play:
             return patient, self._name(guardian.signer)
         return patient, self._name(patient.controller)
 
+    async def _team(self, at: UnixTime) -> bool:
+        """Its first lead is set by the office; everybody else by a lead, directly or by a signature."""
+        teams, team = self.chain.contracts.teams, self.rng.choice(TEAMS)
+        known = self.state.teams.get(team)
+        if known is None:
+            return await self._send(self.rng.choice(["admin", "registrar"]), teams.create(team), at)
+        leads = [name for name in PEOPLE if known.has(TeamPart.LEAD, signer(name).address, at)]
+        account = signer(self.rng.choice(PEOPLE)).address
+        if not leads:
+            always = Window(UnixTime(0), UnixTime(at + 10 * _LONGEST_S))
+            call = teams.set_part(team, account, TeamPart.LEAD, always)
+            return await self._send(self.rng.choice(["admin", "registrar"]), call, at)
+        who, part = self.rng.choice(leads), self.rng.choice([*[TeamPart.MEMBER] * 4, TeamPart.LEAD])
+        start = UnixTime(at + self.rng.randrange(-_LONGEST_S, 1_000))
+        window: Window | None = Window(start, UnixTime(max(start, at) + self.rng.randrange(1, 3 * _LONGEST_S)))
+        if account in known.part(part) and self.rng.random() < 0.3:
+            window = None
+        if self.rng.random() < 0.5:
+            return await self._send(who, teams.set_part(team, account, part, window), at)
+        ends = (UnixTime(0), UnixTime(0)) if window is None else (window.start, window.end)
+        change = TeamChange(team, account, part, *ends, known.nonce, UnixTime(at + 60))
+        call = teams.set_part_by_signature(change, self._words(change)[1], signer_of(who), self._sign(change, who))
+        return await self._send("relayer", call, at)
+
+    async def _share(self, at: UnixTime) -> bool | None:
+        """A physician passes on what is theirs, as it is or narrower."""
+        patient = self.state.patient(self.rng.choice(self.patients))
+        if patient is None or not patient.claimed:
+            return None
+        able = [one for one in patient.live_consents() if one.share_depth and self._stands(patient, one, at)]
+        if not able:
+            return None
+        parent = self.rng.choice(able)
+        depth = self.rng.randrange(parent.share_depth)
+        actions = parent.actions & Action(self.rng.choice([7, 7, 1, 2, 3, 6]))
+        if not actions:
+            return None
+        terms = Terms(
+            patient=patient.key,
+            grantee=self._grantee() if not depth else person(signer(self.rng.choice(PEOPLE)).address),
+            effect=Effect.PERMIT,
+            actions=actions | Action.SHARE if depth else actions,
+            purposes=parent.purposes,
+            window=self.rng.choice([parent.window, Window(at, parent.window.end)]),
+            studies=parent.studies[:1] or self._studies(),
+            epoch=patient.epoch,
+            consent_nonce=self.rng.randbytes(32),
+            dates=parent.dates if parent.dates.bounded else self._dates(),
+            parent=parent.id,
+            share_depth=depth,
+        )
+        who = self._name(Signer(bytes(parent.grantee[12:])))
+        return await self._hand_in(terms, who, at)
+
+    def _stands(self, patient: Patient, consent: Consent, at: UnixTime) -> bool:
+        """Whether its grantee can share it on at that time."""
+        role = self.state.role_window(role_id(Role.PHYSICIAN), Address(consent.grantee[12:]))
+        line = [consent, *(patient.consent(above) for above in ancestors(patient, consent.id))]
+        alive = all(isinstance(one, Consent) and one.window.holds(at) for one in line)
+        return alive and role is not None and role.holds(at)
+
+    def _grantee(self) -> Grantee:
+        people = [person(signer(name).address) for name in PEOPLE]
+        return self.rng.choice([*people, *[team for team in TEAMS if team in self.state.teams]])
+
+    def _dates(self) -> DateSpan:
+        return self.rng.choice([ALL_DATES, ALL_DATES, DateSpan(20200101, 0), DateSpan(0, 20191231), DateSpan(1, 2)])
+
+    def _studies(self) -> tuple[StudyKey, ...]:
+        return tuple(sorted(self.rng.sample(self.studies, self.rng.choice([0, 0, 1, 2]))))
+
     async def _grant(self, at: UnixTime) -> bool | None:
         found = self._grantor(at)
         if found is None:
             return None
         patient, who = found
+        return await self._hand_in(self._terms(patient, at), who, at)
+
+    async def _several(self, at: UnixTime) -> bool | None:
+        """Several grants by one signature."""
+        found = self._grantor(at)
+        if found is None:
+            return None
+        patient, who = found
+        grants = tuple(self._terms(patient, at) for _ in range(self.rng.randrange(1, 4)))
+        offers = ConsentOffers(grants, UnixTime(at + 60))
+        hashed, signature = self._words(offers)[1], self._sign(offers, who)
+        consents = self.chain.contracts.consents
+        call = consents.grant_all_by_signature(grants, hashed, offers.deadline, signer_of(who), signature)
+        sent = await self._send("relayer", call, at)
+        return await self._noted(patient.key, len(grants), done=sent)
+
+    def _terms(self, patient: Patient, at: UnixTime) -> Terms:
         start = UnixTime(at + self.rng.randrange(-_LONGEST_S, 1_500))
-        everyone = [*(person(signer(name).address) for name in PEOPLE), Grantee(b"\x01" * 32)]
-        terms = Terms(
+        grantee = self._grantee()
+        effect = self.rng.choice([Effect.PERMIT, Effect.PERMIT, Effect.PERMIT, Effect.DENY])
+        actions = Action(self.rng.randrange(1, 16))
+        if effect is Effect.PERMIT and grantee in TEAMS:
+            actions = actions & ~Action.SHARE or Action.VIEW
+        shares = effect is Effect.PERMIT and bool(actions & Action.SHARE)
+        return Terms(
             patient=patient.key,
-            grantee=self.rng.choice(everyone),
-            effect=self.rng.choice([Effect.PERMIT, Effect.PERMIT, Effect.PERMIT, Effect.DENY]),
-            actions=Action(self.rng.randrange(1, 16)),
+            grantee=grantee,
+            effect=effect,
+            actions=actions,
             purposes=sum(1 << purpose for purpose in self.rng.sample(PURPOSES, self.rng.randrange(1, 4))),
-            window=Window(start, UnixTime(max(start, at) + self.rng.randrange(1, 3 * _LONGEST_S))),
-            studies=tuple(sorted(self.rng.sample(self.studies, self.rng.choice([0, 0, 1, 2])))),
+            window=Window(start, UnixTime(max(start, at) + self.rng.randrange(1, 8 * _LONGEST_S))),
+            studies=self._studies(),
             epoch=patient.epoch,
             consent_nonce=self.rng.randbytes(32),
+            dates=self._dates(),
+            share_depth=self.rng.randrange(1, 4) if shares else 0,
         )
+
+    async def _hand_in(self, terms: Terms, who: str, at: UnixTime) -> bool:
         consents = self.chain.contracts.consents
         if self.rng.random() < 0.5:
             sent = await self._send(who, consents.grant(terms), at)
@@ -217,9 +340,12 @@ class Play:
             signature, hashed = self._sign(offer, who), self._words(offer)[1]
             call = consents.grant_by_signature(terms, hashed, offer.deadline, signer_of(who), signature)
             sent = await self._send("relayer", call, at)
-        ids = await self.chain.contracts.ask(self.chain.nodes, consents.consent_ids(patient.key))
-        self.granted.setdefault(patient.key, []).append(ids[-1])
-        return sent
+        return await self._noted(terms.patient, 1, done=sent)
+
+    async def _noted(self, patient: PatientKey, count: int, *, done: bool) -> bool:
+        ids = await self.chain.contracts.ask(self.chain.nodes, self.chain.contracts.consents.consent_ids(patient))
+        self.granted.setdefault(patient, []).extend(ids[-count:])
+        return done
 
     async def _revoke(self, at: UnixTime) -> bool | None:
         found = self._grantor(at)

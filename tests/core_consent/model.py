@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.core.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
 from app.core.events import (
@@ -18,12 +19,37 @@ from app.core.events import (
     PatientEnrolled,
     RoleSet,
     RoleWithdrawn,
+    TeamCreated,
+    TeamPartSet,
 )
-from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, Signer, StudyKey, UnixTime
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    Signer,
+    StudyDate,
+    StudyKey,
+    UnixTime,
+)
 from app.core.policy import AccessRequest
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.terms import (
+    ALL_DATES,
+    NO_PARENT,
+    Action,
+    Capacity,
+    DateSpan,
+    Effect,
+    Purpose,
+    Role,
+    TeamPart,
+    Terms,
+    Window,
+)
 
 T0 = 1_900_000_000
+DATES = [None, *map(StudyDate, (20191231, 20200101, 20200615, 20201231, 20210101))]
 DENIED = None  # what permits() says when a consent denies: not even an empty tuple
 
 
@@ -40,15 +66,59 @@ def permits(events: Sequence[Event], request: AccessRequest, now: int) -> tuple[
             return (GUARDIAN,)
     if not _is_physician(events, request.actor, now):
         return ()
+    live = {event.consent: event.terms for event in _live(events, request.patient)}
     found = []
-    for event in events:
-        if isinstance(event, ConsentGranted) and _applies(event.terms, request, now):
-            if (event.terms.patient, event.consent) in revoked(events):
-                continue
-            if event.terms.effect is Effect.DENY:
-                return DENIED
-            found.append(BasisId(event.consent))
+    for consent, terms in live.items():
+        if not _means(events, terms.grantee, request.actor, now) or not _applies(terms, request, request.action, now):
+            continue
+        if terms.effect is Effect.DENY:
+            return DENIED
+        if _stands(events, live, terms.parent, request, now):
+            found.append(BasisId(consent))
     return tuple(found)
+
+
+def _live(events: Sequence[Event], patient: PatientKey) -> list[ConsentGranted]:
+    gone = revoked(events)
+    return [
+        event
+        for event in events
+        if isinstance(event, ConsentGranted) and event.terms.patient == patient and (patient, event.consent) not in gone
+    ]
+
+
+def _stands(
+    events: Sequence[Event], live: dict[ConsentId, Terms], above: ConsentId, request: AccessRequest, now: int
+) -> bool:
+    if above == NO_PARENT:
+        return True
+    if above not in live or not live[above].window.start <= now < live[above].window.end:
+        return False
+    sharer = Address(live[above].grantee[12:])
+    for terms in live.values():
+        covers = any(_applies(terms, request, action, now) for action in (request.action, Action.SHARE))
+        if terms.effect is Effect.DENY and covers and _means(events, terms.grantee, sharer, now):
+            return False
+    return _stands(events, live, live[above].parent, request, now)
+
+
+def _means(events: Sequence[Event], grantee: Grantee, actor: Address, now: int) -> bool:
+    if grantee == person(actor):
+        return True
+    window = None
+    for event in events:
+        if isinstance(event, TeamPartSet) and (event.team, event.account) == (grantee, actor):
+            window = event.window if event.part is TeamPart.MEMBER else window
+    return window is not None and window.start <= now < window.end
+
+
+def lineage(events: Sequence[Event], consent: ConsentId) -> list[ConsentId]:
+    """The consent and those above it in its line of sharing."""
+    parents = {event.consent: event.terms.parent for event in events if isinstance(event, ConsentGranted)}
+    line = [consent]
+    while parents.get(line[-1], NO_PARENT) != NO_PARENT:
+        line.append(parents[line[-1]])
+    return line
 
 
 def revoked(events: Sequence[Event]) -> set[tuple[PatientKey, ConsentId]]:
@@ -76,18 +146,22 @@ def _is_physician(events: Sequence[Event], actor: Address, now: int) -> bool:
     return held
 
 
-def _applies(terms: Terms, request: AccessRequest, now: int) -> bool:
-    if terms.patient != request.patient or terms.grantee != person(request.actor):
-        return False
+def _applies(terms: Terms, request: AccessRequest, action: Action, now: int) -> bool:
     if not terms.window.start <= now < terms.window.end or not terms.purposes >> request.purpose & 1:
         return False
     if terms.studies and request.study not in terms.studies:
         return False
+    if terms.dates != ALL_DATES:
+        if request.study_date is None:
+            if terms.effect is Effect.PERMIT:
+                return False
+        elif request.study_date < terms.dates.first or request.study_date > (terms.dates.last or 99999999):
+            return False
     if terms.effect is Effect.PERMIT:
         brings = Action.VIEW if terms.actions & Action.RETRIEVE else Action(0)
     else:
         brings = Action.RETRIEVE if terms.actions & Action.VIEW else Action(0)
-    return bool((terms.actions | brings) & request.action)
+    return bool((terms.actions | brings) & action)
 
 
 _NOBODY = Signer(b"")
@@ -101,7 +175,7 @@ class _Known:
     guardian: Signer = _NOBODY
     move: Signer | None = None
     epoch: int = 0
-    used: tuple[ConsentId, ...] = ()
+    used: tuple[ConsentGranted, ...] = ()
     revoked: tuple[ConsentId, ...] = ()
 
 
@@ -113,6 +187,7 @@ class Maker:
         self.patients = [PatientKey(rng.randbytes(32)) for _ in range(patients)]
         self.people = [Signer(rng.randbytes(20)) for _ in range(people)]
         self.studies = sorted(StudyKey(rng.randbytes(32)) for _ in range(studies))
+        self.teams = [Grantee(rng.randbytes(32)) for _ in range(2)]
 
     @property
     def actors(self) -> list[Address]:
@@ -130,7 +205,7 @@ class Maker:
         """Every question about the maker's people, patients and studies, and about no study, for some purposes."""
         purposes = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT)
         return [
-            AccessRequest(actor, patient, study, action, purpose)
+            AccessRequest(actor, patient, study, action, purpose, self.rng.choice(DATES))
             for actor in self.actors
             for patient in self.patients
             for study in (*self.studies, NO_STUDY)
@@ -141,6 +216,7 @@ class Maker:
     def event(self, before: Sequence[Event]) -> Event:
         kinds = (
             *(self._role, self._role, self._enrol_or_claim, self._enrol_or_claim, self._directory),
+            *(self._team, self._team, *[self._share] * 4, self._role, *[self._grant] * 4),
             *(self._grant, self._grant, self._grant, self._grant, self._revoke, self._guardian, self._move),
         )
         while True:
@@ -155,6 +231,10 @@ class Maker:
         start = self.time()
         return Window(start, UnixTime(start + self.rng.randrange(1, 80)))
 
+    def _long_window(self) -> Window:
+        start = self.rng.randrange(T0 - 60, T0)
+        return Window(UnixTime(start), UnixTime(start + self.rng.randrange(40, 120)))
+
     def _role(self, before: Sequence[Event]) -> Event | None:
         role = role_id(self.rng.choice([Role.PHYSICIAN, Role.PHYSICIAN, Role.REGISTRAR]))
         account = Address(self.rng.choice(self.people))
@@ -164,11 +244,70 @@ class Maker:
                 held = isinstance(event, RoleSet)
         if held and self.rng.random() < 0.3:
             return RoleWithdrawn(role, account)
-        return RoleSet(role, account, self._window())
+        always = Window(UnixTime(T0 - 100), UnixTime(T0 + 200))
+        return RoleSet(role, account, self.rng.choice([always, always, self._window()]))
 
     def _directory(self, _before: Sequence[Event]) -> Event | None:
         entry = self.rng.choice([bytes(32), self.rng.randbytes(32)])
         return DirectoryEntrySet(Address(self.rng.choice(self.people)), entry)
+
+    def _team(self, before: Sequence[Event]) -> Event | None:
+        team = self.rng.choice(self.teams)
+        changes = [event for event in before if isinstance(event, TeamPartSet) and event.team == team]
+        if not any(isinstance(event, TeamCreated) and event.team == team for event in before):
+            return TeamCreated(team)
+        account, part = Address(self.rng.choice(self.people)), self.rng.choice([*[TeamPart.MEMBER] * 3, TeamPart.LEAD])
+        now = [event.window for event in changes if (event.account, event.part) == (account, part)]
+        ends = bool(now) and now[-1] is not None and self.rng.random() < 0.3
+        return TeamPartSet(team, account, part, None if ends else self._long_window(), len(changes) + 1)
+
+    def _share(self, before: Sequence[Event]) -> Event | None:
+        """A grantee passes on what they have, narrower where there is something to narrow."""
+        patient = self.rng.choice(self.patients)
+        known = self._known(before, patient)
+        live = [event for event in known.used if event.consent not in known.revoked and event.terms.share_depth]
+        if not live:
+            return None
+        parent = self.rng.choice(live)
+        given = parent.terms
+        depth = self.rng.randrange(given.share_depth)
+        actions = given.actions & Action(self.rng.randrange(1, 16))
+        actions = actions | Action.SHARE if depth else actions & ~Action.SHARE
+        start = self.rng.randrange(given.window.start, given.window.end)
+        shared = self._terms(
+            patient,
+            known,
+            grantee=person(Address(self.rng.choice(self.people))) if depth else self._grantee(before),
+            effect=Effect.PERMIT,
+            actions=actions or Action(0),
+            purposes=given.purposes,
+            window=Window(UnixTime(start), self.rng.choice([given.window.end, UnixTime(start + 1)])),
+            studies=given.studies[:1] if given.studies else self._some_studies(),
+            dates=given.dates if given.dates.bounded else self._dates(),
+            parent=parent.consent,
+            share_depth=depth,
+        )
+        if not actions:
+            return None
+        return ConsentGranted(ConsentId(self.rng.randbytes(32)), shared, Address(given.grantee[12:]), Capacity.GRANTEE)
+
+    def _grantee(self, before: Sequence[Event]) -> Grantee:
+        teams = [event.team for event in before if isinstance(event, TeamCreated)]
+        if teams and self.rng.random() < 0.4:
+            return self.rng.choice(teams)
+        return person(Address(self.rng.choice(self.people)))
+
+    def _dates(self) -> DateSpan:
+        if self.rng.random() < 0.6:
+            return ALL_DATES
+        first, last = self.rng.choice([0, 20200101, 20200615]), self.rng.choice([0, 20200615, 20201231])
+        return DateSpan(first, last)
+
+    def _some_studies(self) -> tuple[StudyKey, ...]:
+        return tuple(sorted(self.rng.sample(self.studies, self.rng.randrange(len(self.studies)))))
+
+    def _terms(self, patient: PatientKey, known: _Known, **said: Any) -> Terms:
+        return Terms(patient=patient, epoch=known.epoch, consent_nonce=self.rng.randbytes(32), **said)
 
     def _enrol_or_claim(self, before: Sequence[Event]) -> Event | None:
         patient = self.rng.choice(self.patients)
@@ -212,18 +351,23 @@ class Maker:
         known = self._known(before, patient)
         if known.controller is None:
             return None
-        chosen = self.rng.sample(self.studies, self.rng.randrange(len(self.studies)))
         purposes = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT)
-        terms = Terms(
-            patient=patient,
-            grantee=person(Address(self.rng.choice(self.people))),
-            effect=self.rng.choice([Effect.PERMIT, Effect.PERMIT, Effect.PERMIT, Effect.DENY]),
-            actions=Action(self.rng.randrange(1, 16)),
+        effect = self.rng.choice([Effect.PERMIT, Effect.PERMIT, Effect.PERMIT, Effect.DENY])
+        actions, grantee = Action(self.rng.randrange(1, 16)), self._grantee(before)
+        shares = effect is Effect.PERMIT and bool(actions & Action.SHARE)
+        if shares and not grantee.startswith(bytes(12)):
+            return None
+        terms = self._terms(
+            patient,
+            known,
+            grantee=grantee,
+            effect=effect,
+            actions=actions,
             purposes=sum(1 << purpose for purpose in self.rng.sample(purposes, self.rng.randrange(1, 4))),
-            window=self._window(),
-            studies=tuple(sorted(chosen)),
-            epoch=known.epoch,
-            consent_nonce=self.rng.randbytes(32),
+            window=self.rng.choice([self._window(), self._long_window()]),
+            studies=self._some_studies(),
+            dates=self._dates(),
+            share_depth=self.rng.randrange(1, 4) if shares else 0,
         )
         return ConsentGranted(ConsentId(self.rng.randbytes(32)), terms, *self._grantor(known))
 
@@ -232,7 +376,7 @@ class Maker:
         known = self._known(before, patient)
         if known.controller is None:
             return None
-        live = [consent for consent in known.used if consent not in known.revoked]
+        live = [event.consent for event in known.used if event.consent not in known.revoked]
         consent = self.rng.choice([*live, ConsentId(self.rng.randbytes(32))])
         return ConsentRevoked(patient, consent, *self._grantor(known), known.epoch + 1)
 
@@ -253,5 +397,5 @@ class Maker:
                     known.epoch = event.epoch
                     known.revoked = (*known.revoked, event.consent)
             elif isinstance(event, ConsentGranted) and event.terms.patient == patient:
-                known.used = (*known.used, event.consent)
+                known.used = (*known.used, event)
         return known

@@ -1,23 +1,26 @@
 """The policy against a slow second opinion, over random histories."""
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
+from app.core.basis import person as grantee_of
 from app.core.basis import role_id
-from app.core.consent import GENESIS
+from app.core.consent import GENESIS, State
 from app.core.fold import fold_all
-from app.core.identifiers import BlockHash, BlockRef, UnixTime
+from app.core.grants import Consent
+from app.core.identifiers import BlockHash, BlockRef, ConsentId, UnixTime
 from app.core.mirror import Standing
-from app.core.policy import Deny, DenyReason, Permit, decide, holds_role, permitting
+from app.core.policy import AccessRequest, Deny, DenyReason, Permit, Verdict, decide, holds_role, permitting
 from app.core.terms import Capacity, Role
 from tests.core_consent.model import T0, Maker, permits
 
 
 def test_decide_agrees_with_the_rules_read_afresh(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
-    verdicts = {True: 0, False: 0}
+    verdicts, found = {True: 0, False: 0}, Counter[str]()
     for _ in range(run_size(12, 2_000)):
-        maker = Maker(rng)
-        events = maker.history(rng.randrange(70))
+        maker = Maker(rng, patients=2, people=4)
+        events = maker.history(rng.randrange(150))
         state = fold_all(GENESIS, events)
         for request in maker.requests():
             now = maker.time()
@@ -32,7 +35,19 @@ def test_decide_agrees_with_the_rules_read_afresh(rng: random.Random, run_size: 
                 assert verdict == bases
                 assert (bases.reason is DenyReason.DENIED_BY_CONSENT) == (expected is None)
             verdicts[isinstance(verdict, Permit)] += 1
+            found.update(_kinds_of(state, request, verdict))
     assert min(verdicts.values()) > 100
+    assert {"by team", "in bounds", "shared on"} <= set(found), found
+
+
+def _kinds_of(state: State, request: AccessRequest, verdict: Verdict) -> Iterator[str]:
+    """What the consent that decides is, so that the histories are seen to reach every kind."""
+    patient = state.patient(request.patient)
+    consent = patient.consent(ConsentId(verdict.basis)) if patient is not None and isinstance(verdict, Permit) else None
+    if isinstance(consent, Consent):
+        yield from ["by team"] if consent.grantee != grantee_of(request.actor) else []
+        yield from ["in bounds"] if consent.dates.bounded else []
+        yield from ["shared on"] if consent.line is not None else []
 
 
 def test_patients_of_an_actor_are_those_it_may_ask_about(rng: random.Random) -> None:
@@ -52,7 +67,8 @@ def test_patients_of_an_actor_are_those_it_may_ask_about(rng: random.Random) -> 
                 patient = state.patient(key)
                 controls = patient is not None and patient.actor == person
                 guards = patient is not None and patient.guardian is not None and patient.guardian.actor == person
-                named = patient is not None and bool(patient.consents_for(person))
+                grantees = [grantee_of(person), *(t for t in maker.teams if t in state.ever_named_as(person))]
+                named = patient is not None and bool(patient.consents_for(grantees))
                 assert (key in state.patients_of(person)) == (controls or guards or named)
                 assert (key in state.patients_controlled_by(person)) == controls
                 if patient is not None:

@@ -26,6 +26,8 @@ from app.core.events import (
     PatientEnrolled,
     RoleSet,
     RoleWithdrawn,
+    TeamCreated,
+    TeamPartSet,
 )
 from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, Commitment, RoleId, Signer, TxHash, UnixTime
 from app.core.keccak import keccak256
@@ -65,7 +67,7 @@ def log_of(name: str, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def log_for(event: Event) -> dict[str, Any]:  # noqa: C901, PLR0911 - one for each kind
+def log_for(event: Event) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - one for each kind
     """The log that says this event."""
     match event:
         case RoleSet(role, account, window):
@@ -100,13 +102,23 @@ def log_for(event: Event) -> dict[str, Any]:  # noqa: C901, PLR0911 - one for ea
             values = {"patientKey": terms.patient, "consentId": consent, "grantee": terms.grantee}
             said = {"effect": terms.effect, "actions": terms.actions, "purposes": terms.purposes}
             when = {"validFrom": terms.window.start, "validUntil": terms.window.end, "studies": list(terms.studies)}
+            when |= {"dateFrom": terms.dates.first, "dateTo": terms.dates.last, "parent": terms.parent}
+            said |= {"shareDepth": terms.share_depth}
             rest = {"epoch": terms.epoch, "salt": terms.consent_nonce, "grantor": grantor, "capacity": capacity}
             return log_of("ConsentGranted", {**values, **said, **when, **rest})
+        case TeamCreated(team):
+            return log_of("TeamCreated", {"team": team})
+        case TeamPartSet(team, account, part, window, nonce):
+            ends = {"validFrom": UnixTime(0), "validUntil": UnixTime(0)}
+            if window is not None:
+                ends = {"validFrom": window.start, "validUntil": window.end}
+            values = {"team": team, "account": account, "part": part, "teamNonce": nonce}
+            return log_of("TeamPartSet", {**values, **ends})
 
 
 def some_events(rng: random.Random) -> list[Event]:
     """Random events of every kind, with signers of odd lengths among them."""
-    events = [event for _ in range(6) for event in Maker(rng).history(60)]
+    events = [event for _ in range(6) for event in Maker(rng).history(100)]
     for length in (20, 21, 31, 32, 33, 64, 84, 640):
         signer = Signer(rng.randbytes(length))
         patient = Maker(rng).patients[0]
@@ -124,7 +136,7 @@ def test_every_event_reads_as_the_abi_says(rng: random.Random) -> None:
     for event in some_events(rng):
         assert READER.read(log_for(event)) == event
         kinds.add(type(event).__name__)
-    assert len(kinds) == 12
+    assert len(kinds) == 14
 
 
 def test_every_event_of_the_contracts_is_known() -> None:
@@ -142,7 +154,7 @@ def test_every_event_of_the_contracts_is_known() -> None:
 
 _KINDS = (
     *(RoleSet, RoleWithdrawn, DirectoryEntrySet, PatientEnrolled, PatientClaimed, MoveStarted, MoveVetoed),
-    *(ControllerMoved, GuardianSet, ConsentGranted, ConsentRevoked, AccessLogged),
+    *(ControllerMoved, GuardianSet, ConsentGranted, ConsentRevoked, AccessLogged, TeamCreated, TeamPartSet),
 )
 
 
@@ -166,7 +178,7 @@ def _mangle(how: str, log: dict[str, Any]) -> dict[str, Any]:
 
 def _sister(log: dict[str, Any]) -> Address:
     mark = int(log["address"][2:4], 16)
-    return Address(bytes([mark % 4 + 1]) * 20)
+    return Address(bytes([mark % 5 + 1]) * 20)
 
 
 @pytest.mark.parametrize(
@@ -212,16 +224,24 @@ def _number(value: int) -> bytes:
         (ConsentGranted, 1, _number(256)),
         (ConsentGranted, 2, _number(1 << 16)),
         (ConsentGranted, 3, b"\xff" * 32),
-        (ConsentGranted, 5, _number(352)),
+        (ConsentGranted, 5, _number(480)),
         (ConsentGranted, 6, _number(1 << 32)),
-        (ConsentGranted, 8, b"\xff" * 32),
-        (ConsentGranted, 9, _number(0)),
-        (ConsentGranted, 9, _number(3)),
-        (ConsentGranted, 10, _number(64)),
-        (ConsentGranted, 10, _number(65)),
-        (ConsentGranted, 10, b"\xff" * 32),
+        (ConsentGranted, 7, _number(1 << 32)),
+        (ConsentGranted, 9, _number(1 << 8)),
+        (ConsentGranted, 10, _number(1 << 32)),
+        (ConsentGranted, 12, b"\xff" * 32),
+        (ConsentGranted, 13, _number(0)),
+        (ConsentGranted, 13, _number(4)),
+        (ConsentGranted, 14, _number(64)),
+        (ConsentGranted, 14, _number(65)),
+        (ConsentGranted, 14, b"\xff" * 32),
+        (TeamPartSet, 0, _number(0)),
+        (TeamPartSet, 0, _number(3)),
+        (TeamPartSet, 1, _number(1 << 48)),
+        (TeamPartSet, 3, _number(1 << 32)),
         (ConsentRevoked, 0, b"\xff" * 32),
         (ConsentRevoked, 1, _number(0)),
+        (ConsentRevoked, 1, _number(3)),
         (ConsentRevoked, 2, _number(1 << 32)),
         (AccessLogged, 0, _number(1 << 64)),
         (AccessLogged, 1, _number(1 << 64)),

@@ -22,6 +22,7 @@ from app.core.events import (
     PatientEnrolled,
     RoleSet,
     RoleWithdrawn,
+    TeamCreated,
 )
 from app.core.fold import ContradictionError, fold, fold_all
 from app.core.grants import Consent, append, names_studies
@@ -246,6 +247,7 @@ def test_consents_are_kept_in_order_and_end_once() -> None:
     team = Grantee(b"\x09" * 32)
     events = [
         *CLAIMED,
+        TeamCreated(team),
         granted(replace(TERMS, studies=STUDIES), name=1),
         granted(replace(TERMS, grantee=team, effect=Effect.DENY), name=2),
         granted(name=3),
@@ -253,7 +255,7 @@ def test_consents_are_kept_in_order_and_end_once() -> None:
     state = fold_all(GENESIS, events)
     patient = state.patients[PATIENT]
     assert [consent.id[0] for consent in patient.live_consents()] == [1, 2, 3]
-    assert [consent.id[0] for consent in patient.consents_for(Address(DOCTOR))] == [1, 3]
+    assert [consent.id[0] for consent in patient.consents_for([person(Address(DOCTOR))])] == [1, 3]
     assert {consent.id[0] for consent in state.consents()} == {1, 2, 3}
     first = patient.consent(ConsentId(b"\x01" * 32))
     assert first == Consent(

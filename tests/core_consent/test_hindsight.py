@@ -19,6 +19,7 @@ from app.core.identifiers import (
     ConsentId,
     PatientKey,
     Signer,
+    StudyDate,
     StudyKey,
     UnixTime,
 )
@@ -144,6 +145,10 @@ def test_storing_stands_on_the_role_and_on_nothing_else() -> None:
             assert not does_permit(state, replace(made, basis=basis), stored, UnixTime(150))
 
 
+# Every day at or beside a bound that the maker sets.
+_DAYS = [None, *map(StudyDate, (20191231, 20200101, 20200614, 20200615, 20200616, 20201231, 20210101))]
+
+
 def test_what_was_permitted_is_always_found_authorised(rng: random.Random) -> None:
     """Completeness, and soundness against trying every question at every second."""
     found = {True: 0, False: 0}
@@ -161,7 +166,9 @@ def test_what_was_permitted_is_always_found_authorised(rng: random.Random) -> No
                 for study in (*maker.studies, NO_STUDY)
                 for action in Action
                 for purpose in (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT)
-                for bases in [permitting(state, AccessRequest(actor, patient, study, action, purpose), UnixTime(now))]
+                for date in _DAYS
+                for request in [AccessRequest(actor, patient, study, action, purpose, date)]
+                for bases in [permitting(state, request, UnixTime(now))]
                 if not isinstance(bases, Deny)
             )
             asked = replace(access(basis=basis, patient=patient), accessor=actor)

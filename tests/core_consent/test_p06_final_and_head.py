@@ -15,7 +15,7 @@ from app.core.mirror import Block, Extended, Kept, Mirror, extend
 from app.core.policy import Deny, DenyReason, Permit, decide_standing, decide_storing
 from app.core.terms import Role, Window
 from tests.core_consent.forks import Forks
-from tests.core_consent.model import T0, Maker, permits
+from tests.core_consent.model import T0, Maker, lineage, permits
 
 
 def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
@@ -35,7 +35,11 @@ def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[in
             verdict = decide_standing(standing, request, now, revoked_here)
             final, head = permits(final_events, request, now), permits(head_events, request, now)
             both = [basis for basis in head or () if basis in (final or ())]
-            here = [basis for basis in both if (request.patient, ConsentId(basis)) in revoked_here]
+            here = [
+                basis
+                for basis in both
+                if any((request.patient, one) in revoked_here for one in lineage(head_events, ConsentId(basis)))
+            ]
             left = [basis for basis in both if basis not in here]
             if left:
                 assert verdict == Permit(left[0])

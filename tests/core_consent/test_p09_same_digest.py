@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 from app.core.consent import GENESIS
 from app.core.digest import digest
+from app.core.events import TeamCreated, TeamPartSet
 from app.core.fold import fold, fold_all
+from app.core.identifiers import Address, Grantee, UnixTime
+from app.core.terms import TeamPart, Window
 from tests.core_consent.forks import Forks
 from tests.core_consent.model import Maker
 
@@ -23,6 +26,18 @@ def test_p09_followed_and_rebuilt_states_are_the_same(rng: random.Random, run_si
         assert (digest(followed.final) == digest(rebuilt)) == (followed.final == rebuilt)
 
 
+def test_p09_teams_that_differ_have_different_digests() -> None:
+    """Also where as many changes led to the one as to the other."""
+    team, account = Grantee(b"\x01" * 32), Address(b"\x02" * 20)
+    windows = [Window(UnixTime(0), UnixTime(end)) for end in (5, 6)]
+    states = [
+        fold_all(GENESIS, [TeamCreated(team), TeamPartSet(team, account, part, window, 1)])
+        for part in TeamPart
+        for window in windows
+    ]
+    assert len({digest(state) for state in states}) == len(states)
+
+
 def test_p09_every_event_but_an_access_changes_the_digest(rng: random.Random) -> None:
     changed = set()
     for _ in range(20):
@@ -33,4 +48,4 @@ def test_p09_every_event_but_an_access_changes_the_digest(rng: random.Random) ->
             if after != state:
                 changed.add(type(event).__name__)
             state = after
-    assert len(changed) == 11
+    assert len(changed) == 13

@@ -16,12 +16,27 @@ from app.core.events import (
     PatientClaimed,
     PatientEnrolled,
     RoleSet,
+    TeamCreated,
+    TeamPartSet,
 )
 from app.core.fold import fold_all
-from app.core.identifiers import Address, BasisId, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    BlockHash,
+    BlockRef,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    Signer,
+    StudyDate,
+    StudyKey,
+    UnixTime,
+)
 from app.core.keccak import keccak256
-from app.core.policy import AccessRequest, Deny, Permit, decide
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
+from app.core.mirror import Standing
+from app.core.policy import AccessRequest, Deny, Permit, Verdict, decide, decide_standing
+from app.core.terms import NO_PARENT, Action, Capacity, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 
 _TABLE = json.loads((Path(__file__).parents[1] / "vectors" / "policy.json").read_text())
 _T0 = _TABLE["t0"]
@@ -69,6 +84,16 @@ def _patients(world: dict[str, Any]) -> list[Event]:
     return events
 
 
+def _teams(world: dict[str, Any]) -> list[Event]:
+    events: list[Event] = []
+    for entry in world.get("teams", []):
+        team = _grantee(entry)
+        events.append(TeamCreated(team))
+        for nonce, member in enumerate(entry["members"], start=1):
+            events.append(TeamPartSet(team, _actor(member["actor"]), TeamPart.MEMBER, _window(member), nonce))
+    return events
+
+
 def _grants(world: dict[str, Any]) -> list[Event]:
     controllers = {entry["patient"]: entry["controller"] for entry in world["patients"]}
     granted: list[Event] = []
@@ -77,11 +102,17 @@ def _grants(world: dict[str, Any]) -> list[Event]:
     for entry in world["consents"]:
         key = _patient(entry["patient"])
         by_controller = entry["by"] == controllers[entry["patient"]]
-        grantor = _actor(entry["by"]), Capacity.CONTROLLER if by_controller else Capacity.GUARDIAN
+        capacity = Capacity.CONTROLLER if by_controller else Capacity.GUARDIAN
+        grantor = _actor(entry["by"]), Capacity.GRANTEE if "parent" in entry else capacity
+        # Whoever acts for the patient takes back what was shared on.
+        revoker = grantor if "parent" not in entry else (_actor(controllers[entry["patient"]]), Capacity.CONTROLLER)
         terms = Terms(
             patient=key,
             grantee=_grantee(entry["grantee"]),
             effect=Effect[entry["effect"].upper()],
+            dates=DateSpan(*(entry.get("dates") or (0, 0))),
+            parent=_consent(entry["parent"]) if "parent" in entry else NO_PARENT,
+            share_depth=entry.get("share_depth", 0),
             actions=Action(sum(Action[name.upper()] for name in entry["actions"])),
             purposes=sum(1 << Purpose[name] for name in entry["purposes"]),
             window=_window(entry),
@@ -92,34 +123,47 @@ def _grants(world: dict[str, Any]) -> list[Event]:
         granted.append(ConsentGranted(_consent(entry["name"]), terms, *grantor))
         if entry["revoked"]:
             epochs[entry["patient"]] = epochs.get(entry["patient"], 0) + 1
-            withdrawn.append(ConsentRevoked(key, _consent(entry["name"]), *grantor, epochs[entry["patient"]]))
+            withdrawn.append(ConsentRevoked(key, _consent(entry["name"]), *revoker, epochs[entry["patient"]]))
     return granted + withdrawn
+
+
+def _final(world: dict[str, Any]) -> State:
+    """The state before what the world says is not final yet."""
+    teams = [
+        {**team, "members": [one for one in team["members"] if one.get("final", True)]}
+        for team in world.get("teams", [])
+    ]
+    consents = [
+        {**entry, "revoked": entry["revoked"] and entry.get("revocation_final", True)}
+        for entry in world["consents"]
+        if entry.get("final", True)
+    ]
+    return _state({**world, "teams": teams, "consents": consents})
 
 
 def _state(world: dict[str, Any]) -> State:
     roles: list[Event] = [
         RoleSet(role_id(Role(entry["role"])), _actor(entry["actor"]), _window(entry)) for entry in world["roles"]
     ]
-    return fold_all(GENESIS, [*roles, *_patients(world), *_grants(world)])
+    return fold_all(GENESIS, [*roles, *_teams(world), *_patients(world), *_grants(world)])
 
 
 def _request(entry: dict[str, Any], action: Action, purpose: Purpose) -> AccessRequest:
     study = NO_STUDY if entry["study"] is None else _study(entry["study"])
-    return AccessRequest(_actor(entry["actor"]), _patient(entry["patient"]), study, action, purpose)
+    date = None if entry.get("date") is None else StudyDate(entry["date"])
+    return AccessRequest(_actor(entry["actor"]), _patient(entry["patient"]), study, action, purpose, date)
 
 
 @pytest.mark.parametrize("world", _TABLE["worlds"], ids=lambda world: world["name"])
 def test_decide_answers_as_the_table_says(world: dict[str, Any]) -> None:
     state = _state(world)
-    fixed = {"SELF": SELF, "GUARDIAN": GUARDIAN}
+    standing = Standing(_final(world), state, BlockRef(1, BlockHash(bytes(32))), _at(0))
     assert world["requests"] or world["malformed"]
     for entry in world["requests"]:
         request = _request(entry, Action[entry["action"].upper()], Purpose[entry["purpose"]])
-        verdict = decide(state, request, _at(entry["at"]))
-        if entry["basis"] is None:
-            assert isinstance(verdict, Deny), entry
-        else:
-            assert verdict == Permit(fixed.get(entry["basis"], BasisId(_consent(entry["basis"])))), entry
+        _must_be(decide(state, request, _at(entry["at"])), entry["basis"], entry)
+        expected = entry.get("standing", entry["basis"])
+        _must_be(decide_standing(standing, request, _at(entry["at"]), frozenset()), expected, entry)
     for entry in world["malformed"]:
         if entry["purpose_index"] not in set(Purpose):
             with pytest.raises(ValueError, match="not a valid Purpose"):
@@ -127,6 +171,14 @@ def test_decide_answers_as_the_table_says(world: dict[str, Any]) -> None:
             continue
         request = _request(entry, Action(entry["action_bits"]), Purpose(entry["purpose_index"]))
         assert isinstance(decide(state, request, _at(world["requests"][-1]["at"])), Deny), entry
+
+
+def _must_be(verdict: Verdict, basis: str | None, entry: dict[str, Any]) -> None:
+    if basis is None:
+        assert isinstance(verdict, Deny), entry
+    else:
+        fixed = {"SELF": SELF, "GUARDIAN": GUARDIAN}
+        assert verdict == Permit(fixed.get(basis, BasisId(_consent(basis)))), entry
 
 
 def test_nobody_is_let_in() -> None:

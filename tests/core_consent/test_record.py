@@ -18,6 +18,7 @@ from app.core.identifiers import (
     BlockRef,
     Commitment,
     PatientKey,
+    StudyDate,
     StudyKey,
     StudyUid,
     UnixTime,
@@ -75,7 +76,8 @@ RECORDS = st.builds(
     target=st.text(max_size=80),
     gateway=st.text(max_size=20),
     study_key=st.none() | _sized(32).map(StudyKey),
-)
+    study_date=st.none() | st.integers(0, 2**32 - 1).map(StudyDate),
+).map(lambda record: replace(record, study_date=None) if isinstance(record.action, Modification) else record)
 
 
 @given(RECORDS)
@@ -123,6 +125,14 @@ def test_a_deed_has_one_version_and_one_number() -> None:
     assert min(Modification) > 0xFF  # a consent's actions are one byte on the chain
 
 
+def test_the_encoding_of_version_3_never_changes() -> None:
+    """Version 1 and the study's date after it; a record without a date is of version 1."""
+    body = canonical(replace(RECORD, study_date=StudyDate(20200229)))
+    assert body == b"\x03" + canonical(RECORD)[1:] + bytes.fromhex("0000000401343b25")
+    with pytest.raises(RecordError, match="date"):
+        canonical(replace(RECORD, action=Modification.STORE, study_date=StudyDate(20200229)))
+
+
 def test_every_flipped_bit_is_refused_or_another_record(rng: random.Random) -> None:
     body = canonical(RECORD)
     for at in range(len(body) * 8):
@@ -138,7 +148,16 @@ def test_every_flipped_bit_is_refused_or_another_record(rng: random.Random) -> N
 
 def test_bytes_that_are_no_record_are_refused() -> None:
     body = canonical(RECORD)
-    for bad in (b"", b"\x02" + body[1:], body[:-1], body + b"\0", body + b"\0\0\0\0", b"\x01", body[:30]):
+    for bad in (
+        b"",
+        b"\x02" + body[1:],
+        body[:-1],
+        body + b"\0",
+        body + b"\0\0\0\0",
+        b"\x01",
+        body[:30],
+        b"\x03" + body[1:],
+    ):
         with pytest.raises(RecordError):
             decode(bad)
 
@@ -172,6 +191,8 @@ def test_a_number_written_too_wide_is_refused() -> None:
         {"block": BlockRef(-1, BlockHash(bytes(32)))},
         {"block": BlockRef(1, BlockHash(bytes(31)))},
         {"target": "\udfff"},
+        {"study_date": -1},
+        {"study_date": 1 << 32},
     ],
     ids=str,
 )
@@ -195,6 +216,7 @@ OTHER = AccessRecord(
     target="GET /studies/1.2.4",
     gateway="gate-2",
     study_key=None,
+    study_date=StudyDate(20200229),
 )
 
 

@@ -13,13 +13,23 @@ from app.core.basis import person
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
 from app.core.keccak import keccak256
 from app.core.message_kinds import KINDS
-from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveAcceptance, MoveVeto, Revocation
-from app.core.terms import Action, Effect, Purpose, Terms, Window
+from app.core.messages import (
+    Claim,
+    ConsentOffer,
+    ConsentOffers,
+    GuardianChange,
+    Message,
+    MoveAcceptance,
+    MoveVeto,
+    Revocation,
+    TeamChange,
+)
+from app.core.terms import Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
 from app.core.typed_data import Domains, Parsed, Refusal, digest, parse, payload
 from app.core.words import NO_NAMES, words_for
 
-PATIENTS, CONSENTS = Address(b"\xab" * 20), Address(b"\xcd" * 20)
-DOMAINS = Domains(1, PATIENTS, CONSENTS)
+PATIENTS, CONSENTS, TEAMS = (Address(bytes([mark]) * 20) for mark in (0xAB, 0xCD, 0xEF))
+DOMAINS = Domains(1, PATIENTS, CONSENTS, TEAMS)
 PATIENT = PatientKey(b"\x01" * 32)
 WALLET = Signer(b"\x02" * 20)
 PASSKEY = Signer(b"\x03" * 84)
@@ -35,6 +45,14 @@ TERMS = Terms(
     epoch=3,
     consent_nonce=b"\x07" * 32,
 )
+TEAM = Grantee(b"\x08" * 32)
+SHARED = replace(
+    TERMS,
+    actions=Action.SEARCH | Action.SHARE,
+    dates=DateSpan(20200229, 20251231),
+    parent=ConsentId(b"\x0a" * 32),
+    share_depth=2,
+)
 MESSAGES: list[Message] = [
     Claim(PATIENT, WALLET, DEADLINE),
     MoveVeto(PATIENT, 1, DEADLINE),
@@ -44,6 +62,12 @@ MESSAGES: list[Message] = [
     ConsentOffer(TERMS, DEADLINE),
     ConsentOffer(replace(TERMS, effect=Effect.DENY, studies=(), grantee=Grantee(b"\x08" * 32)), DEADLINE),
     Revocation(PATIENT, ConsentId(b"\x09" * 32), DEADLINE),
+    ConsentOffer(SHARED, DEADLINE),
+    ConsentOffers((TERMS, SHARED), DEADLINE),
+    TeamChange(
+        TEAM, Address(b"\x0b" * 20), TeamPart.MEMBER, UnixTime(1_800_000_000), UnixTime(1_850_000_000), 3, DEADLINE
+    ),
+    TeamChange(TEAM, Address(b"\x0b" * 20), TeamPart.LEAD, UnixTime(0), UnixTime(0), 4, DEADLINE),
 ]
 NAMES = [type(message).__name__ for message in MESSAGES]
 
@@ -77,7 +101,7 @@ def test_digests_are_for_one_chain_one_contract_and_these_words(message: Message
         digest(message, words, DOMAINS),
         digest(message, words + " ", DOMAINS),
         digest(message, words, replace(DOMAINS, chain_id=2)),
-        digest(message, words, replace(DOMAINS, patients=CONSENTS, consents=PATIENTS)),
+        digest(message, words, replace(DOMAINS, patients=CONSENTS, consents=TEAMS, teams=PATIENTS)),
     }
     assert len(digests) == 4
 
@@ -90,6 +114,7 @@ WRONG: dict[str, list[object]] = {
     "bytes32 ": [None, 1, "0x" + "zz" * 32, "0x" + " 1" * 32, ["0x" + "11" * 32], "0x" + "11" * 31 + "1_"],
     "bytes": ["0x1", "", None, 1, "0xABCD", "0x" + "11" * 19, "0x" + "11" * 641, "0x" + "00" * 84, "abcd"],
     "bytes32[]": ["0x", None, {}, ["0x"], [None], ["0x" + "11" * 31], "0x" + "11" * 32],
+    "Grant[]": ["0x", None, {}, ["0x"], [None], [{}], [{"patientKey": "0x" + "11" * 32}], []],
     "address": [("0x" + "Ab" * 20), "0x" + "ab" * 19, 1, None],
 }
 
@@ -178,6 +203,17 @@ def test_the_frame_is_read_strictly(message: Message) -> None:
         (4, {"validUntil": 1}),
         (0, {"controller": "0x"}),
         (2, {"controller": "0x"}),
+        (8, {"shareDepth": 0}),
+        (8, {"shareDepth": 4}),
+        (8, {"actions": 1}),
+        (8, {"effect": 0}),
+        (8, {"grantee": "0x" + "08" * 32}),
+        (8, {"dateFrom": 1 << 32}),
+        (8, {"dateFrom": 20260101}),
+        (9, {"grants": [document_of(MESSAGES[9])["message"]["grants"][0]] * 17}),
+        (10, {"part": 3}),
+        (10, {"validUntil": 1_800_000_000}),
+        (11, {"validFrom": 1}),
     ],
     ids=str,
 )
@@ -185,6 +221,25 @@ def test_what_no_contract_would_take_is_refused(index: int, change: dict[str, ob
     document = document_of(MESSAGES[index])
     document["message"].update(change)
     assert isinstance(parse(document, DOMAINS), Refusal)
+
+
+@pytest.mark.parametrize(
+    "change", [{"effect": 2}, {"studies": []}, {"epoch": True}, {"more": 1}, {"purposes": 0}], ids=str
+)
+def test_each_of_several_grants_is_read_strictly(change: dict[str, object]) -> None:
+    document = document_of(MESSAGES[9])
+    grant = document["message"]["grants"][1]
+    grant.update(change)
+    if change == {"studies": []}:
+        del grant["salt"]
+    assert isinstance(parse(document, DOMAINS), Refusal)
+
+
+def test_several_grants_name_a_bounded_number_of_studies() -> None:
+    studies = tuple(StudyKey(mark.to_bytes(32, "big")) for mark in range(1, 34))
+    for count, expected in ((32, Parsed), (33, Refusal)):
+        grants = tuple(replace(TERMS, studies=some) for some in (studies[:count], studies[:32]))
+        assert isinstance(parse(document_of(ConsentOffers(grants, DEADLINE)), DOMAINS), expected)
 
 
 def test_refusals_quote_nothing() -> None:

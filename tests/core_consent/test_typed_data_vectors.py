@@ -15,6 +15,7 @@ from app.core.identifiers import (
     BlockHash,
     BlockRef,
     Commitment,
+    ConsentId,
     Grantee,
     LogHead,
     PatientKey,
@@ -24,7 +25,7 @@ from app.core.identifiers import (
 )
 from app.core.record import LoggedAccess, decode_batch, encode_batch, genesis_head, next_head
 from app.core.signature import recover
-from app.core.terms import Action, Effect, Terms, Window
+from app.core.terms import Action, DateSpan, Effect, Terms, Window
 from app.core.typed_data import Domains, Parsed, digest, parse, payload, words_hash
 
 _VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "typed_data.json").read_text())
@@ -38,6 +39,7 @@ _DOMAINS = Domains(
     _VECTORS["chainId"],
     Address(_bytes(_VECTORS["contracts"]["PatientRegistry"])),
     Address(_bytes(_VECTORS["contracts"]["ConsentRegistry"])),
+    Address(_bytes(_VECTORS["contracts"]["CareTeams"])),
 )
 
 
@@ -97,6 +99,9 @@ def test_consent_ids_follow_from_terms() -> None:
             studies=tuple(StudyKey(_bytes(study)) for study in given["studies"]),
             epoch=given["epoch"],
             consent_nonce=_bytes(given["salt"]),
+            dates=DateSpan(given["dateFrom"], given["dateTo"]),
+            parent=ConsentId(_bytes(given["parent"])),
+            share_depth=given["shareDepth"],
         )
         assert consent_id(terms, _DOMAINS.chain_id, _DOMAINS.consents) == _bytes(vector["id"])
 

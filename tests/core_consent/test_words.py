@@ -7,11 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.identifiers import ConsentId, Grantee, Signer, StudyKey, UnixTime
-from app.core.messages import Claim, ConsentOffer, GuardianChange, Message, MoveAcceptance, MoveVeto, Revocation
-from app.core.terms import ALL_PURPOSES, Action, Effect, Purpose, Terms, Window
+from app.core.basis import person
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.messages import (
+    Claim,
+    ConsentOffer,
+    ConsentOffers,
+    GuardianChange,
+    Message,
+    MoveAcceptance,
+    MoveVeto,
+    Revocation,
+    TeamChange,
+)
+from app.core.terms import ALL_PURPOSES, NO_PARENT, Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
 from app.core.words import MAX_NAME_LENGTH, NO_NAMES, Names, moment, plain, words_for
-from tests.core_consent.test_typed_data import DEADLINE, MESSAGES, PATIENT, TERMS, WALLET
+from tests.core_consent.test_typed_data import DEADLINE, MESSAGES, PATIENT, TEAM, TERMS, WALLET
 
 NAMED = Names(
     grantees={TERMS.grantee: "Dr. Ada Lovelace, Charité"},
@@ -44,6 +55,73 @@ def test_a_consent_in_words() -> None:
         "from 15 January 2027, 08:00:00 UTC until 16 August 2028, 00:53:20 UTC. "
         "This wins over anything allowed, until it is taken back."
     )
+
+
+def test_dates_in_words() -> None:
+    def scope(first: int, last: int, **change: Any) -> str:
+        return consent(dates=DateSpan(first, last), studies=(), **change).split(" to find and view ", 1)[1]
+
+    assert scope(20200229, 0).startswith(
+        "all my images of studies dated 29 February 2020 or later, also those still to be made, for treatment"
+    )
+    assert scope(0, 20191231).startswith("all my images of studies dated 31 December 2019 or earlier, also")
+    assert scope(20200101, 20201231).startswith(
+        "all my images of studies dated from 1 January 2020 to 31 December 2020, both included, also"
+    )
+    assert scope(20201399, 0).startswith("all my images of studies dated day number 20201399 or later")
+    assert scope(20200229, 0).endswith("UTC. Studies without a date are left out. I can take this back at any time.")
+    assert "Studies without a date are forbidden too." in consent(
+        dates=DateSpan(20200229, 0), effect=Effect.DENY, studies=TERMS.studies[:1]
+    )
+    assert "my images of studies dated 29 February 2020 or later, of this one study only: “CT" in consent(
+        dates=DateSpan(20200229, 0), studies=TERMS.studies[:1]
+    )
+
+
+def test_sharing_on_in_words() -> None:
+    once = consent(actions=Action.VIEW | Action.SHARE, share_depth=1)
+    assert once.endswith(
+        "UTC. It may be shared on to others, who may not share it on further; nobody gets more than this, "
+        "and all of it ends with this. I can take this back at any time."
+    )
+    thrice = consent(actions=Action.VIEW | Action.SHARE, share_depth=3)
+    assert "shared on to others, and those again, at most 3 times in a row; nobody gets more" in thrice
+    onward = consent(parent=ConsentId(b"\x09" * 32), studies=())
+    assert onward.startswith(
+        "I share on what the consent “Dr. Ada Lovelace may view everything until May” gives me. "
+        "I allow “Dr. Ada Lovelace, Charité” to find and view all the patient's images, "
+        "also those still to be made, for"
+    )
+    assert onward.endswith("UTC. It ends with what it is shared from, and the patient can take it back at any time.")
+
+
+def test_several_grants_in_words() -> None:
+    deny = replace(TERMS, effect=Effect.DENY)
+    words = words_for(ConsentOffers((TERMS, deny), DEADLINE), NAMED)
+    one, two = (words_for(ConsentOffer(terms, DEADLINE), NAMED).removesuffix(WORKS) for terms in (TERMS, deny))
+    assert words == f"I agree to these 2 things, all or none of them. (1) {one} (2) {two}{WORKS}"
+    alone = words_for(ConsentOffers((TERMS,), DEADLINE), NAMED)
+    assert alone == f"I agree to this one thing. (1) {one}{WORKS}"
+    other = replace(deny, patient=PatientKey(b"\x0f" * 32))
+    mixed = words_for(ConsentOffers((TERMS, other), DEADLINE), NAMED)
+    assert f"(1) For the patient record 0x{'01' * 32}: I allow" in mixed
+    assert f"(2) For the patient record 0x{'0f' * 32}: I forbid" in mixed
+
+
+def test_changes_of_a_team_in_words() -> None:
+    names = Names(grantees={TEAM: "Cardiology", person(Address(b"\x0b" * 20)): "Dr. Grace Hopper"})
+    member, ended = (words_for(message, names).removesuffix(WORKS) for message in MESSAGES[10:12])
+    assert member == (
+        "I make “Dr. Grace Hopper” a member of the care team “Cardiology” from 15 January 2027, 08:00:00 UTC until "
+        "16 August 2028, 00:53:20 UTC (change number 3). What patients allow or forbid the team then holds for them."
+    )
+    assert (
+        ended == "From now on “Dr. Grace Hopper” is no longer a lead of the care team “Cardiology” (change number 4)."
+    )
+    change = MESSAGES[10]
+    assert isinstance(change, TeamChange)
+    lead = replace(change, part=TeamPart.LEAD)
+    assert words_for(lead, names).removesuffix(WORKS).endswith("A lead says who is a member, and who leads.")
 
 
 def test_a_guardian_speaks_of_the_patient_and_teams_are_called_teams() -> None:
@@ -84,6 +162,9 @@ _OTHER_TERMS = Terms(
     studies=(StudyKey(b"\x0b" * 32),),
     epoch=9,
     consent_nonce=b"\x0c" * 32,
+    dates=DateSpan(20010101, 20020202),
+    parent=ConsentId(b"\x0d" * 32),
+    share_depth=3,
 )
 _OTHERS: list[tuple[Message, Message]] = [
     (MESSAGES[0], Claim(PATIENT, Signer(b"\x0d" * 20), UnixTime(5))),
@@ -91,6 +172,12 @@ _OTHERS: list[tuple[Message, Message]] = [
     (MESSAGES[2], MoveAcceptance(PATIENT, Signer(b"\x0d" * 20), 7, UnixTime(5))),
     (MESSAGES[3], GuardianChange(PATIENT, Signer(b"\x0d" * 20), UnixTime(7), 7, UnixTime(5))),
     (MESSAGES[7], Revocation(PATIENT, ConsentId(b"\x0e" * 32), UnixTime(5))),
+    (
+        MESSAGES[10],
+        TeamChange(
+            Grantee(b"\x0e" * 32), Address(b"\x0d" * 20), TeamPart.LEAD, UnixTime(7), UnixTime(9), 7, UnixTime(5)
+        ),
+    ),
 ]
 
 
@@ -110,6 +197,33 @@ def test_every_term_is_said() -> None:
             other = replace(one, terms=replace(TERMS, **change))
             assert words_for(other, NO_NAMES) != words_for(one, NO_NAMES), field.name
     assert words_for(replace(one, deadline=UnixTime(5)), NO_NAMES) != words_for(one, NO_NAMES)
+
+
+@given(st.data())
+def test_terms_that_differ_are_said_differently(data: st.DataObject) -> None:
+    """Whatever two consents differ in, but for what is plumbing, their words differ; alone and among others."""
+    days = st.sampled_from([0, 20200101, 20200102, 20201399, 99999999])
+    terms = st.builds(
+        Terms,
+        patient=st.just(PATIENT),
+        grantee=st.sampled_from([TERMS.grantee, TEAM, person(Address(b"\x08" * 20))]),
+        effect=st.sampled_from(Effect),
+        actions=st.integers(1, 15).map(Action),
+        purposes=st.integers(1, ALL_PURPOSES),
+        window=st.builds(Window, st.integers(0, 3).map(UnixTime), st.integers(4, 7).map(UnixTime)),
+        studies=st.sampled_from([(), TERMS.studies, TERMS.studies[:1], TERMS.studies[1:]]),
+        epoch=st.just(0),
+        consent_nonce=st.just(bytes(32)),
+        dates=st.builds(DateSpan, days, days),
+        parent=st.sampled_from([NO_PARENT, ConsentId(b"\x0d" * 32)]),
+        share_depth=st.integers(0, 3),
+    )
+    one, other, third = data.draw(terms), data.draw(terms), data.draw(terms)
+    for names in (NO_NAMES, NAMED):
+        alone = [words_for(ConsentOffer(each, DEADLINE), names) for each in (one, other)]
+        assert (alone[0] == alone[1]) == (one == other)
+        among = [words_for(ConsentOffers((third, each), DEADLINE), names) for each in (one, other)]
+        assert (among[0] == among[1]) == (one == other)
 
 
 def test_what_is_allowed_is_told_apart_in_every_combination() -> None:

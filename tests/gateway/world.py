@@ -209,9 +209,9 @@ class World:
         assert known is not None
         consent = ConsentId(os.urandom(32))
         keys = tuple(sorted(self.study_key(patient.salt, study) for study in studies))
-        terms = Terms(
-            patient.key, person(grantee), effect, actions, purposes, window, keys, known.epoch, os.urandom(32)
-        )
+        depth = int(effect is Effect.PERMIT and Action.SHARE in actions)
+        who, nonce = person(grantee), os.urandom(32)
+        terms = Terms(patient.key, who, effect, actions, purposes, window, keys, known.epoch, nonce, share_depth=depth)
         self.happens(ConsentGranted(consent, terms, self.controller(patient.key), Capacity.CONTROLLER))
         return consent
 

@@ -8,6 +8,7 @@ from app.chain.quantities import to_quantity
 from app.core.basis import role_id
 from app.core.digest import digest
 from app.core.identifiers import BasisId, ConsentId, PatientKey, Signer, UnixTime
+from app.core.policy import AccessRequest
 from app.core.terms import Action, Effect, Purpose, Role
 from tests.loops_follow.following import ANY_STUDY, Following, actor_of, following, rules
 from tests.support.chain import ALWAYS, Chain, signer
@@ -82,7 +83,8 @@ class History:
 
 async def decided(chain: Chain, patient: ChainPatient, physician: str, number: int) -> BasisId | None:
     """What the contract itself decides at that block."""
-    view = chain.contracts.consents.decide(actor_of(physician), patient.key, ANY_STUDY, Action.RETRIEVE, Purpose.TREAT)
+    request = AccessRequest(actor_of(physician), patient.key, ANY_STUDY, Action.RETRIEVE, Purpose.TREAT)
+    view = chain.contracts.consents.decide(request)
     return await chain.contracts.ask(chain.nodes, view, to_quantity(number))
 
 

@@ -268,9 +268,7 @@ def test_p13_studies_that_are_added_and_hidden_change_no_byte(
     pair: Pair, rng: Random, run_size: Callable[[int, int], int]
 ) -> None:
     """Last in this file: afterwards the second archive holds everything too."""
-    questions = sorted(
-        {question(rng, pair.files) for _ in range(run_size(120, 10_000))}
-    )
+    questions = sorted({question(rng, pair.files) for _ in range(run_size(120, 10_000))})
 
     def ask(asked: tuple[str, str]) -> tuple[object, ...]:
         return pair.permitted.ask(f"/dicom-web{asked[0]}", pair.tokens[1], asked[1]).told()

@@ -38,6 +38,7 @@ def domains(chain: Chain) -> Domains:
         chain.deployment.chain_id,
         chain.deployment.address("PatientRegistry"),
         chain.deployment.address("ConsentRegistry"),
+        chain.deployment.address("CareTeams"),
     )
 
 

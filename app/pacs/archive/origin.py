@@ -10,6 +10,7 @@ from typing import TypeVar
 from app.core.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import StudyUid, Subject
 from app.core.storing import InstanceName, Result
+from app.core.study_date import only_date
 from app.pacs.archive import index, searching
 from app.pacs.archive.bulkdata import bulk_value
 from app.pacs.archive.files import IndexedFile
@@ -98,7 +99,8 @@ class ArchiveOrigin:
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """See Origin."""
         found = await self._ask(index.subjects_in, self._index, study)
-        return StudySubjects(frozenset(Subject(*pair) for pair in found))
+        rows = await self._ask(searching.find, self._index, Search(Level.STUDY, study=study)) if found else []
+        return StudySubjects(frozenset(Subject(*pair) for pair in found), only_date(rows))
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         """See Origin."""
