@@ -3,6 +3,7 @@ to every failure.
 """
 
 import logging
+import re
 import traceback
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,9 @@ _UNLESS_SAID = {
     # A page of a neighbouring host brings the portal's cookie along; it may take no answer into itself
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+# What stands in the query of the viewer's pages is read by the viewer, which takes several studies so.
+_VIEWERS = re.compile(r"/viewer(?:/|\Z)").match
 
 
 class BrokenOffError(Exception):
@@ -54,7 +58,7 @@ class Envelope:
             await send(message)
 
         try:
-            if _says_a_name_twice(scope["query_string"]):
+            if not _VIEWERS(scope["path"]) and _says_a_name_twice(scope["query_string"]):
                 await answer(problem("ambiguous-parameter"))(scope, receive, sent)
             else:
                 await self._app(scope, receive, sent)

@@ -5,6 +5,7 @@ is a few made-up files; the real one is opened by tests/browser.
 import gzip
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -80,6 +81,20 @@ async def test_the_page_wants_a_session(portal: Portal) -> None:
         assert signed_in.status_code == 200
         assert '<script src="/viewer/1-a/app.js" defer>' in signed_in.text
         assert signed_in.headers["cache-control"] == "private, no-store"
+
+
+async def test_the_viewers_query_is_its_own_business(portal: Portal) -> None:
+    write_viewer(portal.folder)
+    studies = "StudyInstanceUIDs=1.2&StudyInstanceUIDs=1.3"
+    for path in ("/viewer", "/viewer/viewer"):
+        assert (await portal.get(f"{path}?{studies}", signed_in=True)).status_code == 200
+    sent = await portal.get(f"/viewer/viewer?{studies}")
+    assert (sent.status_code, sent.headers["location"]) == (
+        303,
+        "/signin?" + urlencode({"next": f"/viewer/viewer?{studies}"}),
+    )
+    for path in ("/signin", "/viewerx", "/api/viewer"):
+        assert (await portal.get(f"{path}?{studies}", signed_in=True)).status_code == 400, path
 
 
 async def test_a_navigation_from_another_site_is_made_again_from_here(portal: Portal) -> None:

@@ -81,5 +81,6 @@ def test_what_is_no_preflight_is_left_alone(method: str, headers: list[tuple[byt
 
 
 def test_any_page_never_acts_for_the_user() -> None:
+    assert ANY == b"*", "as browsers read it"
     with pytest.raises(ValueError, match="any page"):
         CorsRules(frozenset({ANY, VIEWER}), credentials=True)
