@@ -76,7 +76,7 @@ class Part10Identity:
         return Subject("".join(self.patient_ids), "".join(self.issuers))
 
 
-_ELSE_ENCODED: Final = frozenset({*ENCODINGS, DEFLATED})
+_ELSE_ENCODED: Final = DEFLATED | ENCODINGS.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class Part10Scanner:
         syntax = uid_text(self._found[TRANSFER_SYNTAX])
         self._encoding = ENCODINGS.get(syntax, EXPLICIT)
         self._last = _END_OF_META
-        if syntax == DEFLATED:
+        if syntax in DEFLATED:
             self._inflater = _Inflater()
             deflated, self._bytes, self._at = bytes(self._bytes[self._at :]), bytearray(), 0
             self._take(self._inflater.inflate(deflated, self._left()))

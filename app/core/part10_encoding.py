@@ -47,8 +47,9 @@ IMPLICIT: Final = Encoding(explicit=False, head=Struct("<HH2sH"), length=Struct(
 EXPLICIT: Final = Encoding(explicit=True, head=Struct("<HH2sH"), length=Struct("<L"))
 BIG_ENDIAN: Final = Encoding(explicit=True, head=Struct(">HH2sH"), length=Struct(">L"))
 
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-# PS3.5 §A: every other transfer syntax is explicit VR little endian.
+# PS3.5 §A.5, §A.7 and §A.11: also where the pixel data are elsewhere.
+DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+# PS3.5 §A: every other transfer syntax of the standard is explicit VR little endian.
 ENCODINGS: Final = {"1.2.840.10008.1.2": IMPLICIT, "1.2.840.10008.1.2.2": BIG_ENDIAN}
 
 

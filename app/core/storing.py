@@ -20,6 +20,7 @@ _ANSWERS: Final = (JSON, "application/json", XML)
 _DICOM: Final = b"application/dicom"
 _MULTIPART: Final = b"multipart/related"
 _TYPE: Final = re.compile(rb';[ \t]*type=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+_SYNTAX: Final = re.compile(r"1\.2\.840\.10008\.1\.2(?:\.[0-9]+)*").fullmatch
 _UID: Final = re.compile(r"(?=.{1,64}$)[0-9]+(?:\.[0-9]+)*").fullmatch
 # PS3.18 Table 10.5.3-1. What else an archive may write there is not passed on.
 _WARNINGS: Final = frozenset({0xB000, 0xB006, 0xB007})
@@ -28,7 +29,8 @@ _WARNINGS: Final = frozenset({0xB000, 0xB006, 0xB007})
 class FailureReason(IntEnum):
     """Failure Reason (0008,1197): PS3.18 §10.5.3 and the statuses of C-STORE (PS3.7 §9.1.1.1.9, PS3.4 Table B.2-1).
 
-    The codes for the SOP class and the transfer syntax are the archive's to use: nothing is refused here for either.
+    The codes for the SOP class and the transfer syntax are the archive's to use. Here only a file in a transfer syntax
+    that is not one of DICOM's own is refused: nobody can say how its identity is to be read.
     Everything that has to do with whose an instance is has one reason, so that an uploader learns of no patient and no
     study more than that this instance is not taken.
     """
@@ -119,6 +121,8 @@ def flaw_in(identity: Part10Identity, asked: Store) -> FailureReason | None:
     """Why a file is not stored whatever the archive holds, or None: its UIDs, its study, no patient to be told."""
     if name_of(identity) is None:
         return FailureReason.NOT_UNDERSTOOD
+    if not _SYNTAX(identity.transfer_syntax):
+        return FailureReason.UNKNOWN_SYNTAX
     if asked.study is not None and identity.study != asked.study:
         return FailureReason.OTHER_STUDY
     return None if identity.subject.patient_id.strip() else FailureReason.NOT_AUTHORIZED

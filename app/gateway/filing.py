@@ -3,7 +3,7 @@
 import hashlib
 
 from app.core.dicomweb import Level, Matching, Search
-from app.core.identifiers import SeriesUid, StudyUid, Subject
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
 from app.core.links import path_of
 from app.core.multipart import boundary_of
 from app.core.storing import FailureReason, InstanceName, Refused, Result, Stored, instance_of
@@ -24,14 +24,19 @@ _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 
 
 class Filing:
-    """What all uploads share: a study is filled by one instance at a time, so that two patients never meet in it."""
+    """What all uploads share: a study is filled by one instance at a time, so that two patients never meet in it; and
+    so are a series' UID and an instance's, so that they never come to stand in two studies.
+    """
 
     def __init__(self, wiring: Wiring, admission: Admission, resolution: Resolution, recorder: Recorder) -> None:
         self.wiring = wiring
         self.admission = admission
         self.resolution = resolution
         self.recorder = recorder
+        # Taken in this order, always: nobody who holds one waits for somebody who waits for it.
         self.studies: Turns[StudyUid] = Turns()
+        self.series: Turns[SeriesUid] = Turns()
+        self.instances: Turns[InstanceUid] = Turns()
 
     def begin(self, session: Session, answer: Answer) -> "FilingOfOne":
         """For one upload; ``answer`` learns of its records."""
@@ -65,7 +70,11 @@ class FilingOfOne:
         if self._given_up:
             return Refused(name, FailureReason.OUT_OF_RESOURCES)
         try:
-            async with self._shared.studies.of(name.study):
+            async with (
+                self._shared.studies.of(name.study),
+                self._shared.series.of(name.series),
+                self._shared.instances.of(name.instance),
+            ):
                 return await self._file(name, identity.subject, part)
         except (OriginUnavailableError, OriginInvalidError) as error:
             if not self._stored_any:

@@ -38,7 +38,7 @@ def _name(instance: str = "1.2.3.4", study: str = "1.2") -> InstanceName:
 def _identity(**more: Any) -> Part10Identity:
     values: dict[str, Any] = {
         "study": "1.2", "series": "1.2.3", "instance": "1.2.3.4", "patient_ids": ("A",), "issuers": (),
-        "transfer_syntax": "1.2", "sop_class": "1.2.840",
+        "transfer_syntax": "1.2.840.10008.1.2.1", "sop_class": "1.2.840",
     }  # fmt: skip
     return Part10Identity(**(values | more))
 
@@ -121,6 +121,10 @@ def test_why_a_file_is_not_stored_whatever_the_archive_holds() -> None:
     for ids in ((), ("",), ("  ",), ("A", "B")):
         assert flaw_in(_identity(patient_ids=ids), ANY) is FailureReason.NOT_AUTHORIZED
     assert flaw_in(_identity(issuers=("A", "B")), ANY) is FailureReason.NOT_AUTHORIZED
+    for syntax in ("1.2.840.10008.1.20", "1.2.840.113619.5.2", " 1.2.840.10008.1.2", "1.2.840.10008.1.2.1\\1.2", ""):
+        assert flaw_in(_identity(transfer_syntax=syntax), ANY) is FailureReason.UNKNOWN_SYNTAX
+    for syntax in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.4.205"):
+        assert flaw_in(_identity(transfer_syntax=syntax), ANY) is None
     for uid in ("", "1..2", ".1", "1.", "1.a", "../1", "1" * 65, "1\n", "\uff11"):
         for which in ("study", "series", "instance", "sop_class"):
             broken = _identity(**{which: uid})

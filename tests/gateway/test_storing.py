@@ -16,7 +16,7 @@ from app.core import part10_structure
 from app.core.basis import UPLOADER as BY_ROLE
 from app.core.basis import role_id
 from app.core.events import Event, PatientEnrolled, RoleSet, RoleWithdrawn
-from app.core.identifiers import Address, InstanceUid, Subject, UnixTime
+from app.core.identifiers import Address, InstanceUid, SeriesUid, Subject, UnixTime
 from app.core.storing import FailureReason, InstanceName, Refused
 from app.core.storing import Stored as Accepted
 from app.core.terms import Modification, Role, Window
@@ -330,6 +330,28 @@ async def test_two_patients_never_meet_in_a_new_study(make_world: Any, rng: rand
         assert len({one.subject for one in origin.stored if one.study == NEW}) == 1
 
 
+@pytest.mark.parametrize("is_one_instance", [True, False])
+async def test_a_series_and_an_instance_never_come_to_stand_in_two_studies(
+    make_world: Any, rng: random.Random, *, is_one_instance: bool
+) -> None:
+    """Two devices with one SeriesInstanceUID or SOPInstanceUID, at the same time."""
+    for _ in range(6):
+        origin = archive()
+        world = await make_world(origin)
+        may_upload(world)
+        await world.enrol(ANNA)
+        await world.enrol(BERT)
+        token = await world.token(UPLOADER)
+        files = [taken(ANNA, f"{NEW}.1", 1, series="2.25.8"), taken(BERT, f"{NEW}.2", 2, series="2.25.8")]
+        if is_one_instance:
+            uid = files[0].instance
+            files = [replace(one, series=SeriesUid(f"2.25.8.{at}"), instance=uid) for at, one in enumerate(files)]
+        clients = [Client(world, in_pieces(envelope(one.part10()), rng, 400)).post(token) for one in files]
+        replies = await asyncio.gather(*clients)
+        assert sorted(reply.status for reply in replies) == [200, 409]
+        assert len(origin.received) == len(world.journal.entries) == 1
+
+
 # The record first, and the archive's trouble.
 
 
@@ -551,6 +573,7 @@ def _deflated(file: bytes, tail: bytes) -> bytes:
     at = file.index(b"\x08\x00\x16\x00UI")
     meta = file[132:at].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
     meta = meta.replace(b"\x02\x00\x10\x00UI\x14\x00", b"\x02\x00\x10\x00UI\x16\x00")
+    meta = meta[:8] + struct.pack("<L", len(meta) - 12) + meta[12:]
     squeezed = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = squeezed.compress(file[at:]) + squeezed.compress(tail) + squeezed.flush()
     return file[:132] + meta + body

@@ -12,11 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from app.core.identifiers import Subject
+from app.core.part10 import MAX_LOOKED_AT_BYTES, Part10Scanner
+from app.core.part10_encoding import Part10InvalidError
 from app.core.storing import FailureReason, InstanceName, Refused, Result, Stored
 from app.pacs.archive import index
 from app.pacs.archive.files import PARTIAL_PREFIX, FileStamp
-from app.pacs.archive.indexing import read_some
-from app.pacs.archive.reading import NotRead, ReadInstance
+from app.pacs.archive.reading import NotRead, ReadInstance, read_instance
 from app.pacs.archive.workers import Workers
 from app.pacs.origin import InstanceContent, OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 
@@ -66,10 +68,12 @@ class FolderStore:
 
     async def _filed(self, name: InstanceName, partial: Path) -> Result:
         try:
-            found = (await self._workers.run(read_some, partial.parent, [partial.name]))[0]
+            found, told = await self._workers.run(_read_twice, partial)
         except (OriginInvalidError, OriginTimeoutError):  # it ended its reader
             return Refused(name, FailureReason.NOT_UNDERSTOOD)
         if isinstance(found, NotRead) or (found.study, found.series, found.instance) != _uids(name):
+            return Refused(name, FailureReason.NOT_UNDERSTOOD)
+        if told != Subject(found.patient_id, found.issuer):
             return Refused(name, FailureReason.NOT_UNDERSTOOD)
         async with self._indexing:
             try:
@@ -106,6 +110,20 @@ def remove_forgotten(folder: Path) -> None:
         with suppress(FileNotFoundError):
             if path.lstat().st_mtime < time.time() - _FORGOTTEN_S:
                 path.unlink()
+
+
+def _read_twice(path: Path) -> tuple[ReadInstance | NotRead, Subject | None]:
+    """In a worker: what the index would keep of the file, and whose it is as the gateway reads it (None: nobody's).
+
+    The record and the consent are of the patient whom the gateway read; the index must not know it as another's.
+    """
+    scanner = Part10Scanner()
+    try:
+        with path.open("rb") as file:
+            told = scanner.feed(file.read(MAX_LOOKED_AT_BYTES)) or scanner.close()
+    except Part10InvalidError:
+        return read_instance(path), None
+    return read_instance(path), told.subject
 
 
 def _uids(name: InstanceName) -> tuple[str, str, str]:
