@@ -10,12 +10,13 @@ from app.core.basis import role_id
 from app.core.consent import GENESIS
 from app.core.events import ConsentGranted, PatientEnrolled, RoleSet, RoleWithdrawn
 from app.core.fold import fold_all
-from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
-from app.core.mirror import Block, Extended, Kept, Mirror, extend
-from app.core.policy import Deny, DenyReason, Permit, decide_standing, decide_storing
-from app.core.terms import Role, Window
+from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, PatientKey, UnixTime
+from app.core.mirror import Block, Extended, Kept, Mirror, Standing, extend
+from app.core.policy import AccessRequest, Deny, DenyReason, Permit, decide_standing, decide_storing
+from app.core.terms import Action, Purpose, Role, Window
 from tests.core_consent.forks import Forks
 from tests.core_consent.model import T0, Maker, lineage, permits
+from tests.core_consent.test_hindsight import DENY, DOCTOR, PATIENT, PERMIT, STUDY, TERMS, state_with
 
 
 def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
@@ -55,6 +56,19 @@ def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[in
             seen[verdict.reason.value] += 1
     wanted = {"permit", "revoked-here", "denied-by-consent", "not-final", "no-consent", "no-role", "patient-unknown"}
     assert wanted <= set(seen), seen
+
+
+def test_p06_one_basis_must_permit_in_both_states() -> None:
+    """One that is final but revoked at the head, and one that only the head has, permit nothing together."""
+    ended, begun = state_with((PERMIT, TERMS)), state_with((DENY, TERMS))
+    request = AccessRequest(Address(DOCTOR), PATIENT, STUDY, Action.VIEW, Purpose.TREAT)
+    here = BlockRef(9, BlockHash(bytes(32)))
+    for final, head, expected in ((ended, begun, False), (ended, ended, True), (begun, begun, True)):
+        standing = Standing(final, head, here, UnixTime(150))
+        verdict = decide_standing(standing, request, UnixTime(150), frozenset())
+        assert verdict == (
+            Permit(BasisId(PERMIT if head is ended else DENY)) if expected else Deny(DenyReason.NOT_FINAL)
+        )
 
 
 @pytest.mark.parametrize(("final", "head"), [(True, True), (True, False), (False, True), (False, False)])

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from app.core.dataset_writing import writing_of
+from app.core.dicomjson import DicomJson
 from app.core.multipart import MultipartReader, PartEnd, PartHead, boundary_of
 from app.core.native_model import native_model
 from app.core.negotiation import XML, Chosen
 
-ROWS = [
+ROWS: list[DicomJson] = [
     {"0020000D": {"vr": "UI", "Value": ["1.2.3"]}},
     {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "--b\r\n--b--", "Ideographic": "患者"}]}},
     {},

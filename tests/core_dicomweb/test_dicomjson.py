@@ -77,7 +77,13 @@ def test_a_data_set_must_name_what_was_asked_for() -> None:
         check_uids({}, STUDY)
 
 
-READ: Final = [(b"", []), (b"[]", []), (b"{}", [{}]), (b'[{"a":1},{}]', [{"a": 1}, {}])]
+READ: Final = [
+    (b"", []),
+    (b"[]", []),
+    (b"{}", [{}]),
+    (b'[{"a":1},{}]', [{"a": 1}, {}]),
+    (b'{"a":[0.5,-1.5e-3,1e308]}', [{"a": [0.5, -0.0015, 1e308]}]),
+]
 
 
 @pytest.mark.parametrize(("body", "datasets"), READ)
