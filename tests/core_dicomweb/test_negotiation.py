@@ -235,6 +235,38 @@ def test_an_accept_that_nothing_satisfies_is_406(what: str, accept: str) -> None
     assert (refusal.name, refusal.status) == ("not-acceptable", 406)
 
 
+# PS3.18 Tables 8.7.3-4 and 8.7.3-5: each media type of pixel data, and the transfer syntax that it means by itself
+PIXEL_TYPES: Final = [
+    ("image/jpeg", "1.2.840.10008.1.2.4.70"),
+    ("image/dicom-rle", "1.2.840.10008.1.2.5"),
+    ("image/jls", "1.2.840.10008.1.2.4.80"),
+    ("image/jp2", "1.2.840.10008.1.2.4.90"),
+    ("image/jpx", "1.2.840.10008.1.2.4.92"),
+    ("image/jphc", "1.2.840.10008.1.2.4.201"),
+    ("video/mpeg2", "1.2.840.10008.1.2.4.100"),
+    ("video/mp4", "1.2.840.10008.1.2.4.102"),
+    ("video/h265", "1.2.840.10008.1.2.4.107"),
+]
+
+
+@pytest.mark.parametrize("what", ["frame", "frames", "pixels"])
+@pytest.mark.parametrize(("media_type", "syntax"), PIXEL_TYPES)
+def test_every_pixel_data_type_can_be_had_and_means_its_own_syntax(what: str, media_type: str, syntax: str) -> None:
+    named = f'multipart/related; type="{media_type}"'
+    chosen = negotiate(TARGETS[what], [named.encode()])
+    assert isinstance(chosen, Chosen)
+    assert (chosen.upstream, chosen.media_type, chosen.multipart) == (named, media_type, True)
+    # Who names three syntaxes takes frames as they are stored: of these, one is named twice, in two ways
+    two = [named, *(f'multipart/related; type="{OCTETS}"; transfer-syntax={one}' for one in (syntax, JPEG))]
+    as_asked = negotiate(TARGETS[what], [", ".join(two).encode()])
+    assert isinstance(as_asked, Chosen)
+    assert as_asked.upstream == named
+    three = [*two, f'multipart/related; type="{OCTETS}"; transfer-syntax={LITTLE}']
+    as_stored = negotiate(TARGETS[what], [", ".join(three).encode()])
+    assert isinstance(as_stored, Chosen)
+    assert as_stored.upstream == f'multipart/related; type="{OCTETS}"; transfer-syntax=*'
+
+
 def test_no_accept_takes_anything_and_several_are_one_list() -> None:
     rendered = TARGETS["rendered"]
     assert (
