@@ -35,6 +35,14 @@ async def test_the_cookie_opens_for_our_own_pages_alone(
         assert counts or (other.headers, other.body) == (reply.headers, reply.body)
 
 
+@pytest.mark.parametrize(("said", "counts"), ASKED)
+async def test_no_other_page_stores(world: World, said: list[tuple[str, str]], *, counts: bool) -> None:
+    cookie = ("Cookie", f"{SESSION_COOKIE}={await world.token()}")
+    reply = await world.ask("/studies", None, cookie, *said, method="POST")
+    # Whom the cookie lets in has no role to store
+    assert (reply.status, reply.problem) == ((403, "forbidden") if counts else (401, "unauthenticated"))
+
+
 @pytest.mark.parametrize("target", TARGETS)
 async def test_every_door_takes_it(world: World, target: str) -> None:
     token = await world.token()
