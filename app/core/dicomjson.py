@@ -5,7 +5,7 @@ Whatever does not have the shape of §F.2 raises DatasetInvalidError, whose text
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -62,6 +62,42 @@ def read_datasets(body: bytes) -> list[DicomJson]:
     return datasets
 
 
+def each_dataset(body: bytes) -> Iterator[DicomJson]:
+    """The same one after the other, for a body so long that reading it in one go would take seconds."""
+    try:
+        yield from _each(body.decode(json.detect_encoding(body), "surrogatepass"))
+    except (ValueError, RecursionError):
+        raise DatasetInvalidError("not JSON") from None
+
+
+def _each(text: str) -> Iterator[DicomJson]:
+    """Raises ValueError."""
+    at = _behind_space(text, 0)
+    if text[at : at + 1] != "[":
+        yield from read_datasets(text.encode("utf-8", "surrogatepass"))
+        return
+    at = _behind_space(text, at + 1)
+    is_last = text[at : at + 1] == "]"
+    while not is_last:
+        dataset, at = _DECODER.raw_decode(text, at)
+        if not isinstance(dataset, dict):
+            raise DatasetInvalidError("not a list of data sets")
+        yield dataset
+        at = _behind_space(text, at)
+        is_last = text[at : at + 1] == "]"
+        if not is_last and text[at : at + 1] != ",":
+            raise DatasetInvalidError("not JSON")
+        at = at if is_last else _behind_space(text, at + 1)
+    if _behind_space(text, at + 1) != len(text):
+        raise DatasetInvalidError("not JSON")
+
+
+def _behind_space(text: str, at: int) -> int:
+    while text[at : at + 1] in _SPACE:
+        at += 1
+    return at
+
+
 def _refuse_constant(_name: str) -> NoReturn:
     raise DatasetInvalidError("not a number")  # NaN and Infinity, which JSON does not have
 
@@ -73,7 +109,9 @@ def _finite(text: str) -> float:
     return number
 
 
-_decoded: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_decoded: Final = _DECODER.decode
+_SPACE: Final = frozenset(" \t\n\r")
 
 
 def identity(dataset: DicomJson) -> Subject:

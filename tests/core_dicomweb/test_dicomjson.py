@@ -1,6 +1,7 @@
 """What a data set says of itself, what a search shows of it, and where its links point."""
 
 import json
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import pytest
@@ -12,6 +13,7 @@ from app.core.dicomjson import (
     MAX_DEPTH,
     DatasetInvalidError,
     check_uids,
+    each_dataset,
     identity,
     project,
     read_datasets,
@@ -89,11 +91,13 @@ READ: Final = [
 @pytest.mark.parametrize(("body", "datasets"), READ)
 def test_an_answer_is_a_list_of_data_sets(body: bytes, datasets: list[Any]) -> None:
     assert read_datasets(body) == datasets
+    assert list(each_dataset(body)) == datasets
 
 
 @pytest.mark.parametrize(
     "body",
     [
+        *[b"[{}", b"[{},", b"[{},]", b"[,{}]", b"[{}{}]", b"[{}]]", b"[{}] 7", b"[{},7]", b" [", b"{}{}"],
         *[b"[", b"7", b"[7]", b'"x"', b"[NaN]", b"[Infinity]", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"null"],
         # Numbers that no reader of ours would get back
         *[b'[{"00281050":{"vr":"DS","Value":[%s]}}]' % number for number in (b"1e400", b"-1e400", b"1" * 4301)],
@@ -102,6 +106,26 @@ def test_an_answer_is_a_list_of_data_sets(body: bytes, datasets: list[Any]) -> N
 def test_an_answer_that_is_not_json_data_sets_is_invalid(body: bytes) -> None:
     with pytest.raises(DatasetInvalidError):
         read_datasets(body)
+    with pytest.raises(DatasetInvalidError):
+        list(each_dataset(body))
+
+
+@given(st.lists(st.sampled_from([b"[", b"]", b"{}", b'{"a":[1]}', b",", b" ", b"\n", b"7", b"null", b'"']), max_size=8))
+def test_one_after_the_other_is_the_same_as_in_one_go(pieces: list[bytes]) -> None:
+    def read(reader: Callable[[bytes], Iterable[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+        try:
+            return list(reader(b"".join(pieces)))
+        except DatasetInvalidError:
+            return None
+
+    assert read(each_dataset) == read(read_datasets)
+
+
+def test_one_is_there_before_the_next_has_been_read() -> None:
+    datasets = each_dataset(b'[{"a":1},{"b":2},x]')
+    assert [next(datasets), next(datasets)] == [{"a": 1}, {"b": 2}]
+    with pytest.raises(DatasetInvalidError):
+        next(datasets)
 
 
 # --- Projection ---
