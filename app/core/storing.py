@@ -22,12 +22,12 @@ _MULTIPART: Final = b"multipart/related"
 _TYPE: Final = re.compile(rb';[ \t]*type=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
 _SYNTAX: Final = re.compile(r"1\.2\.840\.10008\.1\.2(?:\.[0-9]+)*").fullmatch
 _UID: Final = re.compile(r"(?=.{1,64}$)[0-9]+(?:\.[0-9]+)*").fullmatch
-# PS3.18 Table 10.5.3-1. What else an archive may write there is not passed on.
+# PS3.18 Table I.2-1. What else an archive may write there is not passed on.
 _WARNINGS: Final = frozenset({0xB000, 0xB006, 0xB007})
 
 
 class FailureReason(IntEnum):
-    """Failure Reason (0008,1197): PS3.18 §10.5.3 and the statuses of C-STORE (PS3.7 §9.1.1.1.9, PS3.4 Table B.2-1).
+    """Failure Reason (0008,1197): PS3.18 Table I.2-2 and the statuses of C-STORE (PS3.7 §9.1.1.1.9, PS3.4 Table B.2-1).
 
     The codes for the SOP class and the transfer syntax are the archive's to use. Here only a file in a transfer syntax
     that is not one of DICOM's own is refused: nobody can say how its identity is to be read.

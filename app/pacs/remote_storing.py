@@ -15,7 +15,7 @@ _ANSWER_BYTES = 1024 * 1024
 _INSTANCE_UID, _WARNING, _FAILURE = "00081155", "00081196", "00081197"
 _STORED, _FAILED = "00081199", "00081198"
 _ANSWERED = frozenset({200, 202, 409})
-# PS3.18 Table 10.5.3-1 and RFC 9110: the archive is full, or takes nothing so large.
+# RFC 9110 §15.5.14, RFC 4918 §11.5: the archive is full, or takes nothing so large.
 _FULL = frozenset({413, 507})
 
 
