@@ -92,6 +92,24 @@ def test_what_is_described_is_served(path: str, method: ET.Element) -> None:
             assert len(answered.matching) == 1
 
 
+def test_storing_takes_files_and_answers_with_a_data_set() -> None:
+    """PS3.18 Tables 10.5.3-1 and 10.5.4-1: what a store's body is of, and its answer."""
+    stores = [method for _path, method in _all() if method.attrib["name"] == "POST"]
+    assert len(stores) == 2
+    for method in stores:
+        taken, answered = (
+            [
+                one.attrib["mediaType"]
+                for part in method.iter(f"{NAMESPACE}{name}")
+                for one in part
+                if one.tag == f"{NAMESPACE}representation"
+            ]
+            for name in ("request", "response")
+        )
+        assert taken == ['multipart/related; type="application/dicom"']
+        assert answered == ["application/dicom+json"]
+
+
 def test_json_says_the_same() -> None:
     described = describe(BASE, [b"application/json"])
     assert described is not None

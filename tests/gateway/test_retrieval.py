@@ -10,7 +10,13 @@ from app.core.dicomweb import Retrieve
 from app.core.identifiers import ConsentId, StudyUid
 from app.core.terms import Action, Effect, Purpose
 from app.gateway.ports import Alarm, GatewayLimits
-from app.pacs.origin import OriginAnswer, OriginInvalidError, OriginTimeoutError, OriginUnavailableError
+from app.pacs.origin import (
+    OriginAnswer,
+    OriginInvalidError,
+    OriginTimeoutError,
+    OriginTooBroadError,
+    OriginUnavailableError,
+)
 from app.store.engine import StoreUnavailableError
 from app.store.journal import JournalUnavailableError
 from tests.gateway.conftest import MakeWorld
@@ -372,6 +378,7 @@ async def test_p04_revoked_before_the_first_byte_is_not_found(world: World, orig
         (OriginUnavailableError("down"), 502, "upstream-unavailable"),
         (OriginTimeoutError("slow"), 504, "upstream-timeout"),
         (OriginInvalidError("odd"), 502, "upstream-invalid"),
+        (OriginTooBroadError(), 413, "search-too-broad"),
     ],
 )
 @pytest.mark.parametrize("target", [INSTANCE, INSTANCE + "/metadata", f"/studies/{MISSING}", "/studies", "/series"])
