@@ -206,6 +206,20 @@ async def test_a_role_withdrawn_in_the_middle_ends_it_there(world: World, origin
     assert (len(origin.received), len(world.journal.entries)) == (1, 1)
 
 
+async def test_a_session_that_ends_in_the_middle_ends_it_there(world: World, origin: MemoryOrigin, token: str) -> None:
+    began = world.now()
+
+    def ended(_name: InstanceName) -> None:
+        if len(origin.received) == 1:
+            world.now = lambda: began + 3600
+
+    origin.store_with = ended
+    files = [taken(ANNA, NEW, number) for number in (1, 2)]
+    reply = await upload(world, token, *(file.part10() for file in files))
+    assert (stored_in(reply), reasons(reply)) == ([files[0].instance], {files[1].instance: NOT_AUTHORIZED})
+    assert (len(origin.received), len(world.journal.entries)) == (1, 1)
+
+
 # Of whom, in which study.
 
 TWO_IDS = "ANNA-1\\BERT-2"
