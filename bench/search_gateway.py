@@ -1,6 +1,7 @@
 """The data path over a given archive for the search benchmark, with callers who may see so much of it."""
 
 import asyncio
+import gc
 import os
 import time
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class SearchGateway:
         state = _state(patients, seen)
         self._standing = Standing(state, state, BlockRef(1, BlockHash(b"\x55" * 32)), UnixTime(1))
         self._dicomweb = Dicomweb(self._wiring(Enrolled(patients)))
+        gc.freeze()  # as the gateway does once it is ready
         return callers
 
     async def ask(self, target: str, caller: Caller) -> tuple[int, bytes]:

@@ -143,6 +143,12 @@ class State:
         named = (self.named.get(grantee, _NO_PATIENTS) for grantee in self.ever_named_as(actor))
         return frozenset().union(*named, self.acting.get(actor, ()))
 
+    def concerns(self, actor: Address, patient: PatientKey) -> bool:
+        """Whether the patient is among ``patients_of``, without looking at the others."""
+        if patient in self.acting.get(actor, ()):
+            return True
+        return any(patient in self.named.get(grantee, _NO_PATIENTS) for grantee in self.ever_named_as(actor))
+
     def ever_named_as(self, actor: Address) -> tuple[Grantee, ...]:
         """Every grantee that may mean the actor: the person, and the teams in which it has a window."""
         return (person(actor), *self.member_of.get(actor, ()))

@@ -162,11 +162,16 @@ def in_force(
     return found
 
 
-def names_studies(packed: bytes) -> bool:
-    """Whether any of these consents names studies or may else differ from study to study: by its dates, or by what
-    stands above it in a line of sharing.
-    """
-    return any(end - start > _HEAD.size for start, end in _spans(packed))
+# Id, effect, actions, purposes, start and end of the window.
+Plain = tuple[ConsentId, int, int, int, int, int]
+
+
+def only_plain(packed: bytes) -> Plain | None:
+    """The consent where this is only one, to everything, of any date and not shared on; else None."""
+    if len(packed) != _HEAD.size:
+        return None
+    consent_id, _, _, effect, actions, purposes, start, end, _, _ = _HEAD.unpack(packed)
+    return consent_id, effect, actions, purposes, start, end
 
 
 def line_at(packed: bytes, place: int) -> Line | None:

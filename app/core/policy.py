@@ -158,6 +158,11 @@ def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[Bas
     return _by_consent(state, patient, request, now)
 
 
+def permit_covers(actions: int, action: Action) -> bool:
+    """Whether a permit of these actions lets somebody do that one."""
+    return bool(_PERMIT_COVERS[actions] & action)
+
+
 def deny_covers(actions: int, action: Action) -> bool:
     """Whether a deny of these actions keeps anybody from that one."""
     return bool(_DENY_COVERS[actions] & action)
@@ -191,7 +196,7 @@ def _by_consent(state: State, patient: Patient, request: AccessRequest, now: Uni
         found = in_force(packed, request.study, request.study_date, 1 << request.purpose, now)
         for ordinal, consent_id, effect, actions, place in found:
             if effect == Effect.PERMIT:
-                if _PERMIT_COVERS[actions] & request.action and _stands(
+                if permit_covers(actions, request.action) and _stands(
                     state, patient, line_at(packed, place), request, now
                 ):
                     bases.append((ordinal, BasisId(consent_id)))

@@ -5,12 +5,11 @@ permit or to nothing: every denial follows exactly one fresh question to the arc
 """
 
 import math
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from app.core.basis import NO_STUDY
 from app.core.dicomweb import Retrieve, Search
-from app.core.grants import names_studies
 from app.core.identifiers import (
     BasisId,
     BlockRef,
@@ -23,6 +22,7 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.mirror import Standing
+from app.core.passing_by import plain_verdicts
 from app.core.policy import AccessRequest, Permit, date_matters, decide_standing, decide_storing, holds_role
 from app.core.problem import ProblemError, problem
 from app.core.terms import Action, Purpose, Role
@@ -147,33 +147,26 @@ class Admission:
             return None
         return Admitted(session, patient, study, request, verdict.basis, moment.standing, revoked_here, moment.at_s)
 
-    def may_search(self, session: Session, subject: Subject, study: StudyUid, moment: Moment) -> bool:
-        """Whether ``decide`` would let a search through: quicker, for rows that are only counted and whose dates do not
-        matter.
+    def plain_searches(self, session: Session, moment: Moment) -> Callable[[Subject], bool | None]:
+        """Whether ``decide`` would let a search find this patient's studies, all of them alike: quick, for
+        rows that are only counted. None: ask ``decide``.
         """
-        patient = self._wiring.patients.by_subject(subject)
-        if patient is None:
-            return False
-        standing = moment.standing
-        states = (standing.head,) if standing.final is standing.head else (standing.head, standing.final)
-        of_all = not any(
-            names_studies(known.live.get(grantee, b""))
-            for state in states
-            for known in (state.patient(patient.key),)
-            if known is not None
-            for grantee in state.ever_named_as(session.actor)
-        )
-        key = NO_STUDY if of_all else self._study_key(patient, study)
-        request = AccessRequest(session.actor, patient.key, key, Action.SEARCH, session.purpose)
-        verdict = decide_standing(standing, request, UnixTime(int(moment.at_s)), self._wiring.revoked_here())
-        return isinstance(verdict, Permit)
+        by_subject = self._wiring.patients.by_subject
+        now = UnixTime(int(moment.at_s))
+        verdict = plain_verdicts(moment.standing, session.actor, session.purpose, now, self._wiring.revoked_here())
+
+        def may_find(subject: Subject) -> bool | None:
+            patient = by_subject(subject)
+            return False if patient is None else verdict(patient.key)
+
+        return may_find
 
     def date_matters(self, session: Session, subject: Subject, moment: Moment) -> bool:
         """Whether a decision for a study of this patient may depend on its date, as far as the caller is concerned."""
         patient = self._wiring.patients.by_subject(subject)
         if patient is None or not date_matters(moment.standing, patient.key):
             return False
-        return patient.key in moment.standing.head.patients_of(session.actor)
+        return moment.standing.head.concerns(session.actor, patient.key)
 
     async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
         """Admit to the study that the target's path names, and see that series and instance belong to it.

@@ -26,6 +26,10 @@ from app.store.sessions import Session
 
 # Rows that are decided on before anything else of the process gets its turn.
 _AT_A_TIME = 200
+# Names that are: some milliseconds.
+_PASSED_AT_A_TIME = 1_000
+# By how much the pieces of a listing grow.
+_GROWTH = 4
 # Rows that could be listed in the time that it takes to look into a study.
 _PROOF_ROWS = 5
 _LEAST_SHARE = 1e-6
@@ -197,25 +201,21 @@ class Listing:
     ) -> bool:
         """Fill the page from the listing. False: more of the archive would have to be gone through than may be."""
         whole = replace(search, limit=None, offset=0, limit_capped=False)
+        if trail is not None:
+            after = await self._pass_by(page, session, whole, after, trail)
+        rows = page.missing
         while True:
-            stretch = await self._wiring.origin.in_order(whole, after, patient_ids, page.missing)
+            if page.effort >= page.most_rows:
+                return False
+            stretch = await self._wiring.origin.in_order(whole, after, patient_ids, rows)
+            rows *= _GROWTH  # little of what is here is visible
             page.cost += stretch.cost
             moment = self._admission.moment()
             for at in range(0, len(stretch.listed), _AT_A_TIME):
                 if page.is_enough:
                     return True
                 some = stretch.listed[at : at + _AT_A_TIME]
-                if (
-                    page.passed + len(some) <= page.offset
-                    and all(one.sole for one in some)
-                    and not self._dated(session, some, moment)
-                ):
-                    may = self._admission.may_search
-                    page.passed += sum(may(session, one.subject, one.study, moment) for one in some)
-                else:
-                    page.proofs += sum(not one.sole for one in some)
-                    for one, admitted in await self._visible(session, some, moment):
-                        page.add(Row(one.read, admitted))
+                await self._take(page, session, some, moment)
                 if page.effort >= page.most_rows and at + _AT_A_TIME < len(stretch.listed):
                     return page.is_enough
                 await asyncio.sleep(0)
@@ -224,20 +224,59 @@ class Listing:
                 return True
             if trail is not None:
                 trail.mark(page.passed, after)
-            if page.effort >= page.most_rows:
-                return False
 
-    def _dated(self, session: Session, listed: Sequence[Listed], moment: Moment) -> set[Subject]:
-        """Those patients among them whose consents bound the dates of studies, as far as the caller is concerned."""
-        subjects = {one.subject for one in listed}
-        return {subject for subject in subjects if self._admission.date_matters(session, subject, moment)}
+    async def _take(self, page: Page, session: Session, some: Sequence[Listed], moment: Moment) -> None:
+        """Those of them that are visible: onto the page, or only counted where they lie before or behind it."""
+        is_counted = page.passed + len(some) <= page.offset or page.passed >= page.offset + page.limit
+        if is_counted and all(one.sole for one in some):
+            page.passed += await self._count(session, [(one.study, one.subject) for one in some], moment)
+            return
+        page.proofs += sum(not one.sole for one in some)
+        for one, admitted in await self._visible(session, some, moment):
+            page.add(Row(one.read, admitted))
+
+    async def _pass_by(
+        self, page: Page, session: Session, search: Search, after: bytes | None, trail: Trail
+    ) -> bytes | None:
+        """Towards the page's first row, as far as studies can be told by name. Where to go on reading."""
+        while page.offset - page.passed >= _AT_A_TIME and page.effort < page.most_rows:
+            names = await self._wiring.origin.names_in_order(search, after, page.offset - page.passed)
+            if names is None:
+                break
+            moment = self._admission.moment()
+            for at in range(0, len(names.listed), _PASSED_AT_A_TIME):
+                page.passed += await self._count(session, names.listed[at : at + _PASSED_AT_A_TIME], moment)
+                await asyncio.sleep(0)
+            after = names.after
+            page.cost += names.cost
+            trail.mark(page.passed, after)
+        return after
+
+    async def _count(self, session: Session, named: Sequence[tuple[StudyUid, Subject]], moment: Moment) -> int:
+        """How many of these a permit covers."""
+        plain = self._admission.plain_searches(session, moment)
+        found, unclear = 0, []
+        for study, subject in named:
+            verdict = plain(subject)
+            if verdict is None:
+                unclear.append((study, subject))
+            elif verdict:
+                found += 1
+        if unclear:
+            dates = await self._dates(session, unclear, moment)
+            for study, subject in unclear:
+                date = dates.get(study)
+                found += self._admission.decide(session, Action.SEARCH, subject, study, moment, date) is not None
+        return found
 
     async def _dates(
-        self, session: Session, listed: Sequence[Listed], moment: Moment
+        self, session: Session, named: Sequence[tuple[StudyUid, Subject]], moment: Moment
     ) -> dict[StudyUid, StudyDate | None]:
         """The dates of the studies whose decision may depend on one: the study's own, whatever a row says."""
-        dated = self._dated(session, listed, moment)
-        wanted_dates = {one.study for one in listed if one.subject in dated}
+        matters = self._admission.date_matters
+        subjects = {subject for _, subject in named}
+        dated = {subject for subject in subjects if matters(session, subject, moment)}
+        wanted_dates = {study for study, subject in named if subject in dated}
         dates: dict[StudyUid, StudyDate | None] = {}
 
         async def ask(study: StudyUid) -> None:
@@ -253,7 +292,9 @@ class Listing:
     ) -> list[tuple[Listed, Admitted]]:
         """Those that a permit covers, in order."""
         decisions: dict[tuple[Subject, StudyUid], Admitted | None] = {}
-        dates = await self._dates(session, listed, moment)
+        plain = self._admission.plain_searches(session, moment)
+        listed = [one for one in listed if plain(one.subject) is not False]
+        dates = await self._dates(session, [(one.study, one.subject) for one in listed], moment)
         found = []
         for one in listed:
             key = (one.subject, one.study)

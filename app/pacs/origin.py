@@ -105,6 +105,18 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """A piece of a listing of studies by names alone, each the archive's word for the whole study (see Listed.sole).
+
+    ``after`` and ``cost`` as in Stretch, but that another piece may be empty.
+    """
+
+    listed: Sequence[tuple[StudyUid, Subject]]
+    after: bytes
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListingTraits:
     """What listing costs here: how many PatientIDs and how many rows one question of its own takes.
 
@@ -144,6 +156,13 @@ class Origin(Protocol):
         (others may come as well). ``rows``: how many are wanted now, as a hint to the piece's size. Rows of a study in
         which the archive knows several patients may be left out. Raises OriginTooBroadError past the adapter's bounds,
         or at a level that it cannot list whole.
+        """
+        ...
+
+    async def names_in_order(self, search: Search, after: bytes | None, rows: int) -> Names | None:
+        """What ``in_order`` would give of everybody next, ``rows`` of them at the most, for passing them by.
+
+        None: they cannot be told without reading the rows, or there are none.
         """
         ...
 

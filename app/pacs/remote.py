@@ -19,6 +19,7 @@ from app.pacs.origin import (
     DicomJson,
     InstanceContent,
     ListingTraits,
+    Names,
     OriginAnswer,
     OriginBody,
     OriginInvalidError,
@@ -99,6 +100,11 @@ class RemoteOrigin:
         """See Origin. The size of a piece is that of a span of dates."""
         del rows
         return await self._in_order.stretch(search, after, patient_ids)
+
+    async def names_in_order(self, search: Search, after: bytes | None, rows: int) -> Names | None:
+        """See Origin. An archive elsewhere sends rows, and vouches for none."""
+        del search, after, rows
+        return None
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """See Origin. Asks for the study and for every one of its instances: one study may hold several issuers'

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -25,7 +25,7 @@ from app.core.events import (
     TeamCreated,
 )
 from app.core.fold import ContradictionError, fold, fold_all
-from app.core.grants import Consent, append, names_studies
+from app.core.grants import Consent, append, only_plain
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -157,7 +157,7 @@ def patient_in(state: State) -> tuple[int, int, int, int]:
     return patient.epoch, patient.granted, patient.move_nonce, patient.guardian_nonce
 
 
-def test_packed_consents_say_whether_any_names_studies() -> None:
+def test_packed_consents_say_whether_they_are_one_plain_one() -> None:
     everything = Consent(
         id=ConsentId(b"\x01" * 32),
         patient=PATIENT,
@@ -172,10 +172,10 @@ def test_packed_consents_say_whether_any_names_studies() -> None:
         capacity=Capacity.CONTROLLER,
     )
     named = replace(everything, studies=STUDIES)
-    assert not names_studies(b"")
-    assert not names_studies(append(append(b"", everything), everything))
-    assert names_studies(append(append(b"", everything), named))
-    assert names_studies(append(append(b"", named), everything))
+    assert only_plain(append(b"", everything)) == (everything.id, Effect.PERMIT, Action.VIEW, 1, *astuple(WINDOW))
+    assert only_plain(b"") is None
+    assert only_plain(append(append(b"", everything), everything)) is None
+    assert only_plain(append(b"", named)) is None
 
 
 def test_a_patient_from_enrolment_to_a_new_controller() -> None:

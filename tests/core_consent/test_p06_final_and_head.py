@@ -12,6 +12,7 @@ from app.core.events import ConsentGranted, PatientEnrolled, RoleSet, RoleWithdr
 from app.core.fold import fold_all
 from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, PatientKey, UnixTime
 from app.core.mirror import Block, Extended, Kept, Mirror, Standing, extend
+from app.core.passing_by import plain_verdicts
 from app.core.policy import AccessRequest, Deny, DenyReason, Permit, decide_standing, decide_storing
 from app.core.terms import Action, Purpose, Role, Window
 from tests.core_consent.forks import Forks
@@ -34,6 +35,10 @@ def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[in
         for request in forks.maker.requests():
             now = forks.maker.time()
             verdict = decide_standing(standing, request, now, revoked_here)
+            if request.action is Action.SEARCH:
+                quick = plain_verdicts(standing, request.actor, request.purpose, now, revoked_here)(request.patient)
+                assert quick in (None, isinstance(verdict, Permit)), (quick, verdict)
+                seen[f"quick {quick}"] += 1
             final, head = permits(final_events, request, now), permits(head_events, request, now)
             both = [basis for basis in head or () if basis in (final or ())]
             here = [
@@ -55,6 +60,7 @@ def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[in
                 assert verdict.reason is DenyReason.NOT_FINAL
             seen[verdict.reason.value] += 1
     wanted = {"permit", "revoked-here", "denied-by-consent", "not-final", "no-consent", "no-role", "patient-unknown"}
+    wanted |= {"quick False", "quick None"}
     assert wanted <= set(seen), seen
 
 

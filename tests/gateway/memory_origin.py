@@ -20,7 +20,7 @@ from app.core.matching import matches
 from app.core.storing import InstanceName, Refused, Result
 from app.core.storing import Stored as Accepted
 from app.pacs.date_windows import Pace
-from app.pacs.origin import DicomJson, InstanceContent, ListingTraits, OriginAnswer, Stretch, StudySubjects
+from app.pacs.origin import DicomJson, InstanceContent, ListingTraits, Names, OriginAnswer, Stretch, StudySubjects
 from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing
 
 URL = "http://archive.internal:8042/dicom-web"
@@ -167,6 +167,10 @@ class MemoryOrigin:
         self, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
     ) -> Stretch:
         return await RemoteListing(self.search, traits=self.listing, pace=self.pace).stretch(search, after, patient_ids)
+
+    async def names_in_order(self, search: Search, after: bytes | None, rows: int) -> Names | None:
+        del search, after, rows
+        return None
 
     async def search(self, search: Search) -> list[DicomJson]:
         self.calls.append(f"search {search.level.name} {search.study} {search.series}")

@@ -13,7 +13,7 @@ from app.core.identifiers import StudyUid, Subject
 from app.core.terms import Action, Effect
 from app.gateway.ports import GatewayLimits
 from app.pacs.date_windows import Pace
-from app.pacs.origin import Stretch
+from app.pacs.origin import Names, Stretch
 from app.pacs.remote_listing import REMOTE_LISTING
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.memory_origin import MemoryOrigin, Stored
@@ -37,6 +37,18 @@ class Vouching(MemoryOrigin):
         behind = [replace(one, sole=True) for one in whole.listed if after is None or one.rank > after]
         piece = behind[: self.piece_rows]
         return Stretch(piece, piece[-1].rank if len(behind) > len(piece) else None, len(piece))
+
+
+class Naming(Vouching):
+    """Tells studies by name too, as the embedded archive does."""
+
+    async def names_in_order(self, search: Search, after: bytes | None, rows: int) -> Names | None:
+        self.calls.append(f"names after {after!r}")
+        whole = await MemoryOrigin.in_order(self, search, None, None, rows)
+        behind = [one for one in whole.listed if after is None or one.rank > after][: min(rows, 30)]
+        if not behind:
+            return None
+        return Names([(one.study, one.subject) for one in behind], behind[-1].rank, len(behind))
 
 
 def many(patients: int) -> list[Stored]:
@@ -188,3 +200,29 @@ async def test_a_study_named_twice_is_one_row(make_world: MakeWorld) -> None:
     world = await make_world(archive())
     world.grant(await world.enrol(ANNA))
     assert studies(await world.ask(f"/studies?StudyInstanceUID={A1},{A1}", await world.token())) == [StudyUid(A1)]
+
+
+async def test_rows_passed_by_name_are_those_that_would_be_read(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A jump ahead, where some consents are plain, some name studies, some are missing and some deny."""
+    monkeypatch.setattr("app.gateway.listing._AT_A_TIME", 20)
+    pages = []
+    for kind in (Vouching, Naming):
+        origin = kind(many(150), listing=replace(WHOLE_ONLY, rows=5_000))
+        world = await make_world(origin, UNCOUNTED)
+        for number, one in enumerate(origin.stored):
+            patient = await world.enrol(one.subject)
+            if number % 5 == 1:
+                world.grant(patient, Action.SEARCH, StudyUid(MISSING) if number % 2 else one.study)
+            elif number % 5 != 2:
+                world.grant(patient)
+            if number % 5 == 3:
+                world.grant(patient, Action.SEARCH, effect=Effect.DENY)
+        token = await world.token()
+        offsets = (40, 0, 74, 76)
+        pages.append([studies(await world.ask(f"/studies?limit=3&offset={at}", token)) for at in offsets])
+        asked = sum(call.startswith("names") for call in origin.calls)
+        assert asked == 0 if kind is Vouching else asked > 2
+    assert pages[0] == pages[1]
+    assert [len(page) for page in pages[0]] == [3, 3, 1, 0]

@@ -10,7 +10,7 @@ from PIL import Image
 from app.core.dicomjson import identity, rewrite_links
 from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
 from app.core.dicomweb_grammar import parse
-from app.core.identifiers import SeriesUid, StudyUid
+from app.core.identifiers import SeriesUid, StudyUid, Subject
 from app.core.matching import matches
 from app.core.search_order import rank
 from app.pacs.origin import Listed, OriginTooBroadError
@@ -304,6 +304,33 @@ def _unmixed(served: Served) -> dict[str, set[str]]:
     """PatientIDs by study, of the studies of one patient."""
     subjects = {study: {file.subject for file in files} for study, files in _by_study(served).items()}
     return {study: {subject.patient_id for subject in found} for study, found in subjects.items() if len(found) == 1}
+
+
+NAMED = (
+    (),
+    (Matching(("00080020",), "19000101-20991231"),),
+    (Matching(("00080020",), "20200101"),),
+    (Matching(("00080061",), "CT,MR"),),
+    (Matching(("00080061",), "C*"),),
+    (Matching(("00080020",), "19000101-20991231"), Matching(("00080030",), "1200-")),
+    (Matching(("00100010",), "*a*"),),
+)
+
+
+@pytest.mark.parametrize(
+    "matching", NAMED, ids=lambda matching: "&".join(f"{key.path[0]}={key.value}" for key in matching)
+)
+async def test_studies_told_by_name_are_those_of_the_listing(served, matching):
+    search = Search(Level.STUDY, matching=matching)
+    listed = [(one.study, one.subject) for one in await _listing(served, search)]
+    after: bytes | None = None
+    named: list[tuple[StudyUid, Subject]] = []
+    while (names := await served.origin.names_in_order(search, after, 3)) is not None:
+        assert len(names.listed) == names.cost <= 3
+        named.extend(names.listed)
+        after = names.after
+    assert named == listed[: len(named)]
+    assert await served.origin.names_in_order(Search(Level.SERIES), None, 3) is None
 
 
 @pytest.mark.parametrize("level", list(Level))

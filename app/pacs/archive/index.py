@@ -12,7 +12,7 @@ from app.pacs.archive.reading import NotRead, PixelPlace, ReadInstance
 from app.pacs.archive.study_rows import STUDY_SCHEMA, summarise
 
 # Raised whenever what is stored changes: an index of another version is thrown away.
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE file (
     path BLOB PRIMARY KEY,          -- relative to the folder, as the file system names it

@@ -28,7 +28,7 @@ CREATE TABLE study (
     path BLOB NOT NULL,             -- the file that speaks for the study
     attributes BLOB NOT NULL        -- the study's own, as DICOM JSON, zlib
 );
-CREATE INDEX study_in_order ON study (rank, mixed, date);
+CREATE INDEX study_in_order ON study (rank, mixed, date, study, patient_id, issuer); -- passing by reads nothing else
 CREATE INDEX study_by_uid ON study (study);
 CREATE INDEX study_by_patient ON study (patient_id);
 CREATE INDEX study_by_accession ON study (accession);
