@@ -36,8 +36,8 @@ class Stage:
         return Window(self.browser, self.origin, wallet, **context)
 
 
-# Closed when this folder's tests are done: while Playwright's loop exists in this thread, no other can run in it.
-@pytest.fixture(scope="package")
+# Closed when a file is done: while Playwright's loop exists in this thread, no other can run in it.
+@pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("browser")
     studies = build(folder / "archive", corpus_folder())
