@@ -6,14 +6,14 @@ import pytest
 
 from app.core.basis import NO_STUDY, role_id
 from app.core.consent import GENESIS
-from app.core.events import Event, RoleSet
+from app.core.events import Event, RoleSet, TeamCreated
 from app.core.fold import fold_all
 from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
 from app.core.passing_by import plain_verdicts
 from app.core.policy import AccessRequest, Permit, decide_standing
 from app.core.terms import Action, Effect, Purpose, Role, Terms, Window
 from tests.core_consent.test_fold import ANNA, CLAIMED, DOCTOR, PATIENT, STUDIES, TERMS
-from tests.core_consent.test_teams_and_sharing import NOW, OPEN, ROOT, granted, standing_of
+from tests.core_consent.test_teams_and_sharing import NOW, OPEN, ROOT, TEAM, granted, part, standing_of
 
 PHYSICIAN = RoleSet(role_id(Role.PHYSICIAN), Address(DOCTOR), OPEN)
 PLAIN = replace(
@@ -60,5 +60,7 @@ def test_where_the_states_differ_or_somebody_acts_it_is_decided_in_full() -> Non
     as_anna = plain_verdicts(standing, Address(ANNA), Purpose.PATRQT, NOW, NONE_REVOKED)
     assert as_anna(PATIENT) is None
     assert as_anna(PatientKey(b"\x77" * 32)) is False
+    in_a_team = standing_of(*events_with(PLAIN), TeamCreated(TEAM), part(Address(DOCTOR), 1))
+    assert plain_verdicts(in_a_team, Address(DOCTOR), Purpose.TREAT, NOW, NONE_REVOKED)(PATIENT) is None
     without_role = standing_of(*CLAIMED, granted(ROOT, PLAIN))
     assert plain_verdicts(without_role, Address(DOCTOR), Purpose.TREAT, NOW, NONE_REVOKED)(PATIENT) is False
