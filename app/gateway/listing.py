@@ -181,7 +181,7 @@ class Listing:
         """Through the archive in order, from where an earlier page has shown that this one begins."""
         standing = self._admission.moment().standing
         asked = Asked(session.actor, session.purpose, search.level, search.matching)
-        trail = self._trails.of(asked, standing, self._wiring.revoked_here())
+        trail = self._trails.of(asked, standing, self._wiring.revoked_here(), anew=page.offset == 0)
         began, after = trail.best(page.offset)
         page.passed = began
         done = await self._collect(page, session, search, None, after, trail)

@@ -114,6 +114,27 @@ async def test_a_trail_is_one_callers_one_search(make_world: MakeWorld) -> None:
     assert narrow[12:15]
 
 
+async def test_a_listing_that_begins_anew_leaves_out_nothing_that_came_meanwhile(make_world: MakeWorld) -> None:
+    """Studies that come in at the front, or in the middle, between one way through the pages and the next."""
+    origin = Vouching(many(60), listing=WHOLE_ONLY)
+    world = await with_everyone(make_world, origin)
+    token = await world.token()
+
+    async def through() -> list[str]:
+        paged: list[str] = []
+        while page := studies(await world.ask(f"/studies?limit=7&offset={len(paged)}", token)):
+            paged += page
+        return paged
+
+    assert await through() == studies(await world.ask("/studies", token))
+    for number, day in ((700, "20270101"), (701, "20260110")):
+        origin.stored = [*origin.stored, stored(Subject("P-000", ""), f"1.2.{number}", date=day)]
+        paged = await through()
+        assert len(paged) == len(origin.stored)
+        assert f"1.2.{number}" in paged
+        assert paged == studies(await world.ask("/studies", token))
+
+
 async def test_a_search_that_leads_too_far_says_so(make_world: MakeWorld) -> None:
     bounded = replace(WHOLE_ONLY, rows=30)
     origin = Vouching(many(60), listing=bounded)
