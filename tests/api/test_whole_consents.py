@@ -22,17 +22,6 @@ def _asked(grantee: str, **terms: Any) -> dict[str, Any]:
     return {"grantee": grantee, **looking, **terms}
 
 
-def _signed(live: Live, name: str, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What was issued, and what came of handing it in signed; active when this returns."""
-    client, account = live.signed_in(name), live.account(name)
-    issued = client.post("/api/consents/typed-data", asked)
-    document = issued["typed_data"]
-    answer = client.post("/api/consents", {"typed_data": document, "signature": sign_typed(account, document)})
-    for consent in answer["consent_ids"]:
-        client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 30)
-    return issued, answer
-
-
 def _seen(live: Live, name: str) -> list[str]:
     rows = live.signed_in(name).get("/dicom-web/studies")
     return sorted(row["00080020"]["Value"][0] for row in rows)
@@ -101,7 +90,7 @@ def test_a_care_team_is_let_in_as_long_as_one_is_a_member(clean: Live) -> None:
     assert "invalid-request" in _refusal(
         live.signed_in("patient1"), "/api/consents/typed-data", _asked("0x" + "ab" * 32)
     )
-    issued, answer = _signed(live, "patient1", _asked(team))
+    issued, answer = live.signed("patient1", _asked(team))
     assert issued["words"].startswith(f"I allow everyone in the care team {team} to find and view all my images")
     assert "20260105" in _seen(live, "physician2")
     assert live.signed_in("physician2").get(f"/api/consents/{answer['consent_id']}")["grantee"] == team
@@ -112,7 +101,7 @@ def test_a_care_team_is_let_in_as_long_as_one_is_a_member(clean: Live) -> None:
 
 def test_studies_from_a_date_on(clean: Live) -> None:
     live, doctor = clean, clean.account("physician2").address
-    issued, answer = _signed(live, "patient1", _asked(doctor, scope={"from_date": "2026-06-18"}))
+    issued, answer = live.signed("patient1", _asked(doctor, scope={"from_date": "2026-06-18"}))
     assert "all my images of studies dated 18 June 2026 or later" in issued["words"]
     seen = _seen(live, "physician2")
     assert "20260618" in seen
@@ -139,14 +128,14 @@ def test_a_physician_shares_on_and_the_patient_ends_it(clean: Live) -> None:
     live = clean
     first, second = (live.account(name).address for name in ("physician1", "physician2"))
     shareable = _asked(first, actions=["search", "view", "share"], share_depth=1)
-    _, given = _signed(live, "patient1", shareable)
+    _, given = live.signed("patient1", shareable)
     parent = given["consent_id"]
     view = live.signed_in("physician1").get(f"/api/consents/{parent}")
     onward = _asked(second, parent=parent, valid_until=view["valid_until"])
     assert "forbidden" in _refusal(live.signed_in("physician2"), "/api/consents/typed-data", onward)
     wider = {**onward, "actions": ["search", "retrieve"]}
     assert "invalid-request" in _refusal(live.signed_in("physician1"), "/api/consents/typed-data", wider)
-    issued, shared = _signed(live, "physician1", onward)
+    issued, shared = live.signed("physician1", onward)
     assert issued["words"].startswith(
         "I share on what the consent “for Dr. Ines Castellan, St. Elsewhere Hospital until"
     )
@@ -161,7 +150,7 @@ def test_a_physician_shares_on_and_the_patient_ends_it(clean: Live) -> None:
 def test_several_grants_by_one_signature(clean: Live) -> None:
     live = clean
     first, second = (live.account(name).address for name in ("physician1", "physician2"))
-    issued, answer = _signed(live, "patient1", {**_asked(first), "also": [_asked(second, effect="deny")]})
+    issued, answer = live.signed("patient1", {**_asked(first), "also": [_asked(second, effect="deny")]})
     assert issued["words"].startswith("I agree to these 2 things, all or none of them. (1) I allow “Dr. Ines Castellan")
     assert " (2) I forbid “Dr. Tomas Brandt, Harbour Clinic” to find or view (and so download) all" in issued["words"]
     assert len(set(answer["consent_ids"])) == 2
@@ -179,11 +168,11 @@ def test_what_a_consent_would_change_before_it_is_signed(clean: Live) -> None:
     answer = client.post("/api/explain", question)
     assert (answer["now"]["verdict"], answer["now"]["reason"]) == ("deny", "no-consent")
     assert (answer["then"]["verdict"], answer["then"]["basis"]) == ("permit", "this consent")
-    _, granted = _signed(live, "patient1", _asked(doctor))
+    _, granted = live.signed("patient1", _asked(doctor))
     denying = client.post("/api/explain", {**question, "consent": _asked(doctor, effect="deny")})
     assert denying["now"]["basis"] == granted["consent_id"]
     assert (denying["then"]["verdict"], denying["then"]["denied_by"]) == ("deny", ["this consent"])
-    _, deny = _signed(live, "patient1", _asked(doctor, effect="deny", actions=["view"]))
+    _, deny = live.signed("patient1", _asked(doctor, effect="deny", actions=["view"]))
     asked = client.get("/api/explain", actor=doctor, action="view")
     assert (asked["verdict"], asked["denied_by"]) == ("deny", [deny["consent_id"]])
     assert "forbidden" in _refusal(live.signed_in("physician1"), "/api/explain", question)

@@ -82,10 +82,15 @@ def listed(window: Window) -> list[str]:
     window.go("/viewer")
     page = window.page
     page.get_by_text("Study List").wait_for()
+    last: list[str] = []
+
+    def stands_still(found: list[str]) -> bool:
+        nonlocal last
+        before, last = last, found
+        return bool(found) and found == before and all(row.strip() for row in found)
+
     rows = until(
-        lambda: [row.inner_text() for row in page.locator(_ROWS).all()],
-        lambda found: bool(found) and all(row.strip() for row in found),
-        "a list, or that there is none",
+        lambda: [row.inner_text() for row in page.locator(_ROWS).all()], stands_still, "a list, or that there is none"
     )
     return [row for row in rows if "No studies available" not in row]
 

@@ -64,6 +64,7 @@ def test_patients_of_an_actor_are_those_it_may_ask_about(rng: random.Random) -> 
         for person in maker.actors:
             assert state.count_of(person) >= len(state.patients_of(person))
             for key in maker.patients:
+                assert state.concerns(person, key) == (key in state.patients_of(person))
                 patient = state.patient(key)
                 controls = patient is not None and patient.actor == person
                 guards = patient is not None and patient.guardian is not None and patient.guardian.actor == person

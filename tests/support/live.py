@@ -19,10 +19,12 @@ from eth_account.signers.local import LocalAccount
 
 from app.chain.anvil import free_port
 from app.commands.client import Client, sign_in, sign_typed
+from app.commands.output import CommandError
 from tests.support.differential import Zygote, running_zygote
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _START_S = 180.0
+_ATTEMPTS = 20
 
 
 @dataclass
@@ -84,8 +86,7 @@ class Live:
 
     def granted(self, patient: str, grantee: str, **terms: object) -> str:
         """A consent of ``patient`` to ``grantee`` that is active; its id."""
-        client, account = self.signed_in(patient), self.account(patient)
-        asked = {
+        asked: dict[str, object] = {
             "grantee": self.account(grantee).address,
             "scope": "all",
             "actions": ["search", "view", "retrieve"],
@@ -93,11 +94,32 @@ class Live:
             "valid_until": int(time.time()) + 86400,
             **terms,
         }
-        document = client.post("/api/consents/typed-data", asked)["typed_data"]
-        body = {"typed_data": document, "signature": sign_typed(account, document)}
-        consent = str(client.post("/api/consents", body)["consent_id"])
-        client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 120)
-        return consent
+        _, answer = self.signed(patient, asked)
+        return str(answer["consent_id"])
+
+    def signed(self, patient: str, asked: dict[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What was issued for these terms, and what came of handing it in signed; active when this returns.
+
+        What was issued before a revocation is in its block is void then: it is asked for again, as a wallet would.
+        """
+        client, account = self.signed_in(patient), self.account(patient)
+        answer: dict[str, Any] = {}
+        issued: dict[str, Any] = {}
+        for attempt in range(1, _ATTEMPTS + 1):
+            issued = client.post("/api/consents/typed-data", asked)
+            document = issued["typed_data"]
+            try:
+                answer = client.post(
+                    "/api/consents", {"typed_data": document, "signature": sign_typed(account, document)}
+                )
+                break
+            except CommandError as error:
+                if attempt == _ATTEMPTS or "nonce-conflict" not in str(error):
+                    raise
+                time.sleep(1)
+        for consent in answer["consent_ids"]:
+            client.until(f"/api/consents/{consent}", lambda view: view["status"] == "active", 120)
+        return issued, answer
 
     def revoked(self, patient: str, consent: str) -> None:
         client, account = self.signed_in(patient), self.account(patient)
