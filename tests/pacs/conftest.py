@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.core.identifiers import Subject
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.workers import Workers
 from app.pacs.credentials import basic_authorization, bearer_authorization
@@ -19,24 +18,13 @@ from app.pacs.http_client import HttpOrigin
 from app.pacs.origin import Origin
 from app.pacs.remote import RemoteOrigin
 from tests.support.dcm4chee import TOKEN, running_dcm4chee
-from tests.support.dicom_files import copy_wheel_files, read_quietly, write_odd_files
+from tests.support.dicom_files import copy_wheel_files, write_odd_files
+from tests.support.differential import Held, held_in, served_once
 from tests.support.needs import corpus_folder
 from tests.support.orthanc import OrthancServer, running_orthanc
 
-_UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _CORPUS = pytest.param("corpus", marks=pytest.mark.corpus)
 _ADAPTERS = ["archive", "dcm4chee", pytest.param("orthanc", marks=pytest.mark.orthanc)]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldFile:
-    """A file that an archive ought to hold, as pydicom reads it: the tests' own view, shared with no adapter."""
-
-    path: Path
-    study: str
-    series: str
-    instance: str
-    subject: Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +33,12 @@ class Collection:
 
     name: str
     folder: Path
-    files: tuple[HeldFile, ...]
+    files: tuple[Held, ...]
 
     @property
-    def served(self) -> tuple[HeldFile, ...]:
+    def served(self) -> tuple[Held, ...]:
         """Without the files whose UIDs an earlier one has: archives keep the first."""
-        kept: dict[tuple[str, str, str], HeldFile] = {}
-        for file in self.files:
-            kept.setdefault((file.study, file.series, file.instance), file)
-        return tuple(kept.values())
+        return tuple(served_once(self.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +50,8 @@ class Served:
     name: str
 
 
-def _held(path: Path) -> HeldFile | None:
-    with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return None
-    dataset = read_quietly(path)
-    uids = [str(dataset.get(keyword) or "") for keyword in _UID_KEYWORDS]
-    if not all(uids) or "DirectoryRecordSequence" in dataset:
-        return None
-    patient_id, issuer = dataset.get("PatientID", ""), dataset.get("IssuerOfPatientID", "")
-    one_id = patient_id.strip() if isinstance(patient_id, str) else ""
-    subject = Subject(one_id, str(issuer or "").strip()) if one_id else Subject("", "")
-    return HeldFile(path, uids[0], uids[1], uids[2], subject)
-
-
 def _collection(name: str, folder: Path) -> Collection:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "MANIFEST.tsv")
-    ordered = sorted(paths, key=lambda path: str(path.relative_to(folder)).encode())
-    return Collection(name, folder, tuple(held for path in ordered if (held := _held(path)) is not None))
+    return Collection(name, folder, tuple(held_in(folder)))
 
 
 @pytest.fixture(scope="session")

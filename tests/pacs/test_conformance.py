@@ -25,8 +25,9 @@ from tests.pacs.asking import (
     parts_of,
     retrieval,
 )
-from tests.pacs.conftest import HeldFile, Served
+from tests.pacs.conftest import Served
 from tests.support.dicom_files import read_quietly
+from tests.support.differential import Held
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,7 +42,7 @@ def _chain(row: dict[str, Any]) -> tuple[str, str, str]:
     return _uid(row, "0020000D"), _uid(row, "0020000E"), _uid(row, "00080018")
 
 
-def _by_study(served: Served) -> dict[str, list[HeldFile]]:
+def _by_study(served: Served) -> dict[str, list[Held]]:
     grouped = defaultdict(list)
     for file in served.collection.files:
         grouped[file.study].append(file)
@@ -150,7 +151,7 @@ async def test_a_search_below_a_study_or_series_stays_there(served):
 
 
 async def test_an_instance_comes_back_as_it_was_stored(served):
-    async def stored(file: HeldFile) -> bytes:
+    async def stored(file: Held) -> bytes:
         target = retrieval(Representation.DICOM, file.study, file.series, file.instance)
         status, content_type, body = await fetched(served.origin, target, AS_STORED)
         assert status == 200
@@ -162,7 +163,7 @@ async def test_an_instance_comes_back_as_it_was_stored(served):
         assert data == file.path.read_bytes(), file.path.name
 
 
-def _unambiguous(served: Served) -> list[HeldFile]:
+def _unambiguous(served: Served) -> list[Held]:
     """Without instances that two patients share: which of them an archive gives is its own affair."""
     owners = defaultdict(set)
     for file in served.collection.files:
@@ -191,7 +192,7 @@ async def test_a_study_comes_with_all_its_instances(served):
 
 
 async def test_metadata_names_what_was_asked_for(served):
-    async def of_instance(file: HeldFile) -> None:
+    async def of_instance(file: Held) -> None:
         target = retrieval(Representation.METADATA, file.study, file.series, file.instance)
         (dataset,) = await datasets(served.origin, target)
         assert _chain(dataset) == (file.study, file.series, file.instance)
@@ -234,7 +235,7 @@ async def test_a_frame_past_the_last_is_not_found(served):
         assert status == 404
 
 
-def _with_pixels(served: Served) -> list[HeldFile]:
+def _with_pixels(served: Served) -> list[Held]:
     """Instances of one frame of ordinary grey pixels, which everything here can show."""
     found = []
     for file in _unambiguous(served):
@@ -246,7 +247,7 @@ def _with_pixels(served: Served) -> list[HeldFile]:
 
 
 async def test_a_rendered_instance_is_a_picture_of_its_size(served):
-    async def picture(file: HeldFile) -> None:
+    async def picture(file: Held) -> None:
         dataset = read_quietly(file.path)
         for media_type, kind in (("image/png", "PNG"), ("image/jpeg", "JPEG")):
             target = retrieval(Representation.RENDERED, file.study, file.series, file.instance)
@@ -266,7 +267,7 @@ async def test_a_rendered_frame_is_a_picture(served):
 
 
 async def test_bulk_data_is_the_value_that_the_metadata_left_out(served):
-    async def pixels(file: HeldFile) -> None:
+    async def pixels(file: Held) -> None:
         target = retrieval(Representation.METADATA, file.study, file.series, file.instance)
         (dataset,) = await datasets(served.origin, target)
         link = rewrite_links(dataset, "")["7FE00010"]["BulkDataURI"]

@@ -16,8 +16,9 @@ from PIL import Image
 from pydicom.encaps import generate_frames
 
 from tests.gateway.world import PUBLIC_URL, Reply, World, make_empty_database
-from tests.pacs.conftest import HeldFile, Served
+from tests.pacs.conftest import Served
 from tests.support.dicom_files import read_quietly
+from tests.support.differential import Held
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,14 +47,14 @@ class Gateway:
             assert b"127.0.0.1:" not in reply.body
         return reply
 
-    async def admits(self, file: HeldFile) -> str:
+    async def admits(self, file: Held) -> str:
         """The path of the file's instance, which may be had from now on."""
         if self.world.patients.by_subject(file.subject) is None:
             self.world.grant(await self.world.enrol(file.subject))
         return path_of(file)
 
 
-def path_of(file: HeldFile) -> str:
+def path_of(file: Held) -> str:
     return f"/studies/{file.study}/series/{file.series}/instances/{file.instance}"
 
 
@@ -85,7 +86,7 @@ def parts_of(reply: Reply) -> list[tuple[dict[str, str], bytes]]:
     return read
 
 
-def _alone(served: Served) -> list[HeldFile]:
+def _alone(served: Served) -> list[Held]:
     """Those of studies of one patient, each with its own instance UID there."""
     owners = defaultdict(set)
     copies: Counter[tuple[str, str, str]] = Counter()
@@ -101,7 +102,7 @@ def _alone(served: Served) -> list[HeldFile]:
     ]
 
 
-def _plain(served: Served) -> list[HeldFile]:
+def _plain(served: Served) -> list[Held]:
     """Grey images of one frame in explicit little-endian: what everything here can show."""
     found = []
     for file in _alone(served):
@@ -112,7 +113,7 @@ def _plain(served: Served) -> list[HeldFile]:
     return [file for file in found if read_quietly(file.path).get("NumberOfFrames", 1) == 1]
 
 
-def _many_frames(served: Served) -> tuple[HeldFile, list[bytes]]:
+def _many_frames(served: Served) -> tuple[Held, list[bytes]]:
     """A file of several frames, and each of them as it is stored."""
     for file in _alone(served):
         with warnings.catch_warnings():

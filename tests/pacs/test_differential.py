@@ -12,8 +12,9 @@ import pytest
 from app.core.dicomweb import Representation
 from app.pacs.origin import OriginUnavailableError
 from tests.pacs.asking import DICOM_JSON, FRAMES_AS_STORED, FRAMES_DECODED, each, fetched, parts_of, retrieval
-from tests.pacs.conftest import HeldFile, Served
+from tests.pacs.conftest import Served
 from tests.support.dicom_files import read_quietly
+from tests.support.differential import Held
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.orthanc]
 
@@ -38,7 +39,7 @@ _CONTRADICTORY = "J2K_pixelrep_mismatch.dcm"
 _LOSSY_STEP = 6
 
 
-def _both(archive: Served, orthanc: Served) -> list[HeldFile]:
+def _both(archive: Served, orthanc: Served) -> list[Held]:
     """Instances that both hold and that belong to one patient only."""
     owners: dict[tuple[str, str, str], set[str]] = {}
     for file in archive.collection.files:
@@ -87,13 +88,13 @@ def _plain(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _misread(file: HeldFile) -> bool:
+def _misread(file: Held) -> bool:
     named = read_quietly(file.path).get("SpecificCharacterSet", "")
     return any(one in _MISREAD for one in ([named] if isinstance(named, str) else named))
 
 
 async def test_metadata_says_the_same(archive_origin, orthanc_origin):
-    async def differences(file: HeldFile) -> set[str]:
+    async def differences(file: Held) -> set[str]:
         target = retrieval(Representation.METADATA, file.study, file.series, file.instance)
         ours, theirs = [
             json.loads((await fetched(served.origin, target, DICOM_JSON))[2])[0]
@@ -107,7 +108,7 @@ async def test_metadata_says_the_same(archive_origin, orthanc_origin):
     assert {name: tags for name, tags in found.items() if tags} == {}
 
 
-async def _frame(served: Served, file: HeldFile, accept: str) -> tuple[str, bytes] | int:
+async def _frame(served: Served, file: Held, accept: str) -> tuple[str, bytes] | int:
     target = retrieval(Representation.FRAMES, file.study, file.series, file.instance, frames=(1,))
     try:
         status, content_type, body = await fetched(served.origin, target, accept)
@@ -117,7 +118,7 @@ async def _frame(served: Served, file: HeldFile, accept: str) -> tuple[str, byte
 
 
 async def test_frames_as_stored_are_the_same_bytes(archive_origin, orthanc_origin):
-    async def pair(file: HeldFile) -> tuple[Any, Any]:
+    async def pair(file: Held) -> tuple[Any, Any]:
         return (
             await _frame(archive_origin, file, FRAMES_AS_STORED),
             await _frame(orthanc_origin, file, FRAMES_AS_STORED),
@@ -135,7 +136,7 @@ async def test_frames_as_stored_are_the_same_bytes(archive_origin, orthanc_origi
 
 
 async def test_decoded_frames_are_the_same_pixels(archive_origin, orthanc_origin):
-    async def pair(file: HeldFile) -> tuple[Any, Any]:
+    async def pair(file: Held) -> tuple[Any, Any]:
         return await _frame(archive_origin, file, FRAMES_DECODED), await _frame(orthanc_origin, file, FRAMES_DECODED)
 
     files = [file for file in _both(archive_origin, orthanc_origin) if not file.path.name.endswith(_CONTRADICTORY)]
@@ -148,7 +149,7 @@ async def test_decoded_frames_are_the_same_pixels(archive_origin, orthanc_origin
     assert compared > len(files) // 2
 
 
-def _alike(file: HeldFile, ours: bytes, theirs: bytes) -> bool:
+def _alike(file: Held, ours: bytes, theirs: bytes) -> bool:
     dataset = read_quietly(file.path)
     if dataset.file_meta.TransferSyntaxUID not in _LOSSY:
         return ours == theirs
