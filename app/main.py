@@ -21,9 +21,9 @@ from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
 from app.chain.nodes import Nodes
-from app.core.cors import CorsRules
+from app.core.consent.mirror import Standing
+from app.core.http.cors import CorsRules
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
-from app.core.mirror import Standing
 from app.core.pseudonym import study_key
 from app.gateway.cors import Cors
 from app.gateway.dicomweb import Dicomweb

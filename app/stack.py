@@ -23,8 +23,8 @@ from app.chain.deployment import Deployment
 from app.chain.deployment import load as load_deployment
 from app.chain.nodes import Nodes
 from app.chain.sender import Signer
+from app.core.consent.terms import Role, Window
 from app.core.identifiers import Address, UnixTime
-from app.core.terms import Role, Window
 from app.demo.samples import write_samples
 from app.demo.seeding import seed
 from app.keys import RECORDER_INDEX, RELAYER_INDEX

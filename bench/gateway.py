@@ -9,14 +9,14 @@ from pathlib import Path
 
 import uvicorn
 
-from app.core.basis import person, role_id
-from app.core.consent import GENESIS
-from app.core.events import ConsentGranted, Event, PatientClaimed, PatientEnrolled, RoleSet
-from app.core.fold import fold_all
+from app.core.consent.basis import person, role_id
+from app.core.consent.events import ConsentGranted, Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.fold import fold_all
+from app.core.consent.mirror import Standing
+from app.core.consent.state import GENESIS
+from app.core.consent.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import Address, BlockHash, BlockRef, ConsentId, PatientKey, Signer, Subject, UnixTime
-from app.core.mirror import Standing
 from app.core.pseudonym import patient_key, study_key
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.ports import Wiring
 from app.gateway.serving import restart_with_malloc_settings, server_config, set_aside_long_lived_objects

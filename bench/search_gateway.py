@@ -10,9 +10,11 @@ from pathlib import Path
 from immutables import Map
 from starlette.types import Message, Scope
 
-from app.core.basis import person, role_id
-from app.core.consent import Patient, Revoked, State
-from app.core.grants import Consent, append
+from app.core.consent.basis import person, role_id
+from app.core.consent.grants import Consent, append
+from app.core.consent.mirror import Standing
+from app.core.consent.state import Patient, Revoked, State
+from app.core.consent.terms import Action, Capacity, Effect, Purpose, Role, Window
 from app.core.identifiers import (
     Address,
     BlockHash,
@@ -24,9 +26,7 @@ from app.core.identifiers import (
     Subject,
     UnixTime,
 )
-from app.core.mirror import Standing
 from app.core.pseudonym import study_key
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Window
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.ports import Wiring
 from app.pacs.origin import Origin

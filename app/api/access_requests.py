@@ -11,10 +11,10 @@ from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import WordText, checksum, from_hex, identifier, to_hex
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import grantee_name
-from app.core.basis import person
+from app.core.consent.basis import person
+from app.core.consent.terms import Purpose, Role
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import ConsentId, PatientKey, Subject
-from app.core.problem import ProblemError, problem
-from app.core.terms import Purpose, Role
 from app.store.access_requests import AskedAccess, RequestState
 
 router = APIRouter(tags=["access requests"])

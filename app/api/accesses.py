@@ -8,11 +8,11 @@ from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import checksum, identifier, to_hex, word
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import grantee_name
-from app.core.basis import GUARDIAN, SELF, UPLOADER, person
+from app.core.consent.basis import GUARDIAN, SELF, UPLOADER, person
+from app.core.consent.mirror import Standing
+from app.core.consent.terms import Deed, Modification, Role
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import AccessRecordId, PatientKey
-from app.core.mirror import Standing
-from app.core.problem import ProblemError, problem
-from app.core.terms import Deed, Modification, Role
 from app.store.accesses import LARGEST_PAGE, Access
 
 router = APIRouter(tags=["accesses"])

@@ -1,4 +1,4 @@
-"""The FastAPI application: sign-in and the JSON API. Every error leaves it as a problem of ``app.core.problem``."""
+"""The FastAPI application: sign-in and the JSON API. Every error leaves it as an ``app.core.http.problem``."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from app.api import access_requests, accesses, care_teams, consents, enrolments,
 from app.api.envelope import Envelope, answer
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
-from app.core.problem import ProblemError, problem
+from app.core.http.problem import ProblemError, problem
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 from app.store.engine import ConflictError, StoreUnavailableError
 

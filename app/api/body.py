@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.core.problem import Problem, ProblemError, problem
-from app.core.strict_json import MAX_BYTES, parse
+from app.core.http.problem import Problem, ProblemError, problem
+from app.core.http.strict_json import MAX_BYTES, parse
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

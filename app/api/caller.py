@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.api.wiring import Wiring, wiring_of
-from app.core.credentials import token_of
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import holds_role
+from app.core.consent.terms import Capacity, Purpose, Role
+from app.core.http.credentials import token_of
+from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Address, PatientKey, UnixTime
-from app.core.mirror import Standing
-from app.core.policy import holds_role
-from app.core.problem import Problem, ProblemError, problem
-from app.core.terms import Capacity, Purpose, Role
 from app.store.sessions import Session
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

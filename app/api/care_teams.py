@@ -11,13 +11,13 @@ from app.api.hexadecimal import AddressText, checksum, from_hex, to_hex, word
 from app.api.signed import DEADLINE_S, SignedBody, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import grantee_name
-from app.core.basis import person, person_of
+from app.core.consent.basis import person, person_of
+from app.core.consent.teams import Team
+from app.core.consent.terms import Role, TeamPart, Window
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Address, Grantee, Signer, UnixTime
-from app.core.messages import TeamChange
-from app.core.problem import ProblemError, problem
-from app.core.teams import Team
-from app.core.terms import Role, TeamPart, Window
-from app.core.typed_data import words_hash
+from app.core.signing.messages import TeamChange
+from app.core.signing.typed_data import words_hash
 
 router = APIRouter(tags=["care teams"])
 

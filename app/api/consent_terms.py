@@ -10,14 +10,12 @@ from app.api.caller import Caller
 from app.api.hexadecimal import AddressText, WordText, from_hex
 from app.api.wiring import Wiring
 from app.api.wording import key_of
-from app.core.basis import person, person_of
-from app.core.consent import Patient
-from app.core.grants import Consent
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, StudyKey, StudyUid, UnixTime
-from app.core.problem import ProblemError, problem
-from app.core.sharing import is_narrower
-from app.core.study_date import number_of
-from app.core.terms import (
+from app.core.consent.basis import person, person_of
+from app.core.consent.grants import Consent
+from app.core.consent.sharing import is_narrower
+from app.core.consent.state import Patient
+from app.core.consent.study_date import number_of
+from app.core.consent.terms import (
     ALL_DATES,
     MAX_GRANTS,
     MAX_SHARE_DEPTH,
@@ -31,6 +29,8 @@ from app.core.terms import (
     Window,
     flaw_in,
 )
+from app.core.http.problem import ProblemError, problem
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, StudyKey, StudyUid, UnixTime
 
 _UidText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
 _DayText = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]

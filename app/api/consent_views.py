@@ -8,14 +8,14 @@ from app.api.consent_terms import day_text
 from app.api.hexadecimal import checksum, to_hex
 from app.api.wiring import Wiring
 from app.api.wording import grantee_name, studies_of
-from app.core.basis import person, person_of
-from app.core.consent import Revoked
-from app.core.consent_id import consent_id
-from app.core.grants import Consent
+from app.core.consent.basis import person, person_of
+from app.core.consent.consent_id import consent_id
+from app.core.consent.grants import Consent
+from app.core.consent.state import Revoked
+from app.core.consent.terms import NO_PARENT, Action, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import ConsentId, PatientKey, StudyKey
-from app.core.messages import ConsentOffer, ConsentOffers
-from app.core.terms import NO_PARENT, Action, Effect, Purpose, Role, Terms, Window
-from app.core.typed_data import Parsed, parse
+from app.core.signing.messages import ConsentOffer, ConsentOffers
+from app.core.signing.typed_data import Parsed, parse
 from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 from app.store.consents import Submitted
 from app.store.outbox import CallState

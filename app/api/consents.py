@@ -12,13 +12,13 @@ from app.api.consent_views import consent_view, consents_of
 from app.api.hexadecimal import from_hex, to_hex, word
 from app.api.signed import DEADLINE_S, SignedBody, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
-from app.core.consent import Patient
-from app.core.consent_id import consent_id
+from app.core.consent.consent_id import consent_id
+from app.core.consent.state import Patient
+from app.core.consent.terms import MAX_STUDIES, NO_PARENT, Capacity, Role, Terms
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import ConsentId, PatientKey, Signer, UnixTime
-from app.core.messages import ConsentOffer, ConsentOffers, Revocation
-from app.core.problem import ProblemError, problem
-from app.core.terms import MAX_STUDIES, NO_PARENT, Capacity, Role, Terms
-from app.core.typed_data import words_hash
+from app.core.signing.messages import ConsentOffer, ConsentOffers, Revocation
+from app.core.signing.typed_data import words_hash
 from app.store.consents import GRANT, REVOKE, SignedMessage
 from app.store.outbox import CallState
 

@@ -11,15 +11,15 @@ from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex, to_hex
 from app.api.signed import DEADLINE_S, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
-from app.core.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
-from app.core.consent import Patient
+from app.core.consent.mirror import Standing
+from app.core.consent.state import Patient
+from app.core.consent.terms import Role
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Address, PatientKey, Signer, Subject, UnixTime
-from app.core.messages import Claim
-from app.core.mirror import Standing
-from app.core.problem import ProblemError, problem
 from app.core.pseudonym import patient_key
-from app.core.terms import Role
-from app.core.typed_data import words_hash
+from app.core.signing.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
+from app.core.signing.messages import Claim
+from app.core.signing.typed_data import words_hash
 from app.store.patients import AlreadyEnrolledError, EnrolledPatient
 
 router = APIRouter(tags=["enrolment"])

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.problem import MEDIA_TYPE, Problem, problem
+from app.core.http.problem import MEDIA_TYPE, Problem, problem
 
 _LOG = logging.getLogger(__name__)
 # An answer that may hold PHI is kept by nobody and serves nobody else; a route that answers pages may say otherwise.

@@ -12,16 +12,16 @@ from app.api.caller import Caller, SignedIn
 from app.api.consent_terms import AskedConsent, terms_of
 from app.api.hexadecimal import AddressText, address, from_hex, to_hex, word
 from app.api.wiring import Wiring, wiring_of
-from app.core.basis import GUARDIAN, NO_STUDY, SELF
-from app.core.consent_id import consent_id
-from app.core.explaining import denials, with_consent
-from app.core.fold import ContradictionError
+from app.core.consent.basis import GUARDIAN, NO_STUDY, SELF
+from app.core.consent.consent_id import consent_id
+from app.core.consent.explaining import denials, with_consent
+from app.core.consent.fold import ContradictionError
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import AccessRequest, Deny, date_matters, decide_standing
+from app.core.consent.terms import Action, Purpose, Role
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Address, BasisId, ConsentId, PatientKey, StudyUid
-from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Deny, date_matters, decide_standing
-from app.core.problem import ProblemError, problem
 from app.core.pseudonym import study_key
-from app.core.terms import Action, Purpose, Role
 
 router = APIRouter(tags=["consents"])
 

@@ -13,12 +13,12 @@ from app.api.wiring import Wiring
 from app.api.wording import names_for
 from app.chain.contracts import CallData, RevertError
 from app.chain.wallets import stands_behind
+from app.core.consent.mirror import Standing
+from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Signer, UnixTime
-from app.core.messages import Message
-from app.core.mirror import Standing
-from app.core.problem import Problem, ProblemError, problem
-from app.core.typed_data import Refusal, digest, parse, payload
-from app.core.words import words_for
+from app.core.signing.messages import Message
+from app.core.signing.typed_data import Refusal, digest, parse, payload
+from app.core.signing.words import words_for
 
 MessageT = TypeVar("MessageT", bound=Message)
 

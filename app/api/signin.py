@@ -12,12 +12,12 @@ from app.api.siwe_message import MAX_AGE_S, compose, read
 from app.api.wiring import reading_turn, wiring_of
 from app.chain.rpc import RpcError
 from app.chain.wallets import stands_behind
-from app.core.credentials import SESSION_COOKIE
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import holds_role
+from app.core.consent.terms import Capacity, Purpose, Role
+from app.core.http.credentials import SESSION_COOKIE
+from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Address, Signer, UnixTime
-from app.core.mirror import Standing
-from app.core.policy import holds_role
-from app.core.problem import Problem, ProblemError, problem
-from app.core.terms import Capacity, Purpose, Role
 from app.store.sessions import Session
 from app.store.siwe_nonces import Taken
 

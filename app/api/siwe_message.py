@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
 
+from app.core.http.problem import Problem, problem
 from app.core.identifiers import Address, UnixTime
-from app.core.problem import Problem, problem
-from app.core.signature import eip191_digest
+from app.core.signing.signature import eip191_digest
 
 with warnings.catch_warnings():
     # siwe's grammar defines core rules that abnf defines too: the same rules, said loudly at import.

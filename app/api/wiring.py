@@ -10,9 +10,9 @@ from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
+from app.core.consent.mirror import Standing
 from app.core.identifiers import Address, UnixTime
-from app.core.mirror import Standing
-from app.core.typed_data import Domains
+from app.core.signing.typed_data import Domains
 from app.pacs.origin import Origin
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses

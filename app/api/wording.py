@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 from app.api.hexadecimal import checksum
 from app.api.wiring import Wiring
-from app.core.basis import directory_account, person, person_of
-from app.core.consent import Revoked
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Matching, Search
+from app.core.consent.basis import directory_account, person, person_of
+from app.core.consent.mirror import Standing
+from app.core.consent.state import Revoked
+from app.core.consent.terms import NO_PARENT, Terms
+from app.core.dicom.dicomjson import identity
+from app.core.dicom.dicomweb import Level, Matching, Search
 from app.core.directory import entry_hash
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, StudyUid
-from app.core.messages import Claim, ConsentOffer, ConsentOffers, Message, Revocation, TeamChange
-from app.core.mirror import Standing
 from app.core.pseudonym import study_key
-from app.core.terms import NO_PARENT, Terms
-from app.core.words import Names, moment
+from app.core.signing.messages import Claim, ConsentOffer, ConsentOffers, Message, Revocation, TeamChange
+from app.core.signing.words import Names, moment
 from app.pacs.origin import DicomJson
 from app.store.directory import DirectoryEntry
 from app.store.patients import EnrolledPatient

@@ -13,6 +13,8 @@ from app.chain.kept import KeptConsent, KeptPatient, address_of, kept_consent, k
 from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import MalformedAnswerError, data, quantity, to_data
 from app.chain.rpc import Node, NodeRefusedError
+from app.core.consent.policy import AccessRequest
+from app.core.consent.terms import Capacity, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -24,9 +26,7 @@ from app.core.identifiers import (
     Signer,
     UnixTime,
 )
-from app.core.messages import TeamChange
-from app.core.policy import AccessRequest
-from app.core.terms import Capacity, TeamPart, Terms, Window
+from app.core.signing.messages import TeamChange
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -21,10 +21,10 @@ from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import block_hash, fields, quantity, to_data, to_quantity
 from app.chain.rpc import Node
 from app.chain.sender import Signer
-from app.core.basis import role_id
+from app.core.consent.basis import role_id
+from app.core.consent.terms import Role, Window
 from app.core.identifiers import Address, BlockHash, BlockRef
 from app.core.keccak import keccak256
-from app.core.terms import Role, Window
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from app.chain.artefacts import NAMES
 from app.chain.nodes import Nodes
 from app.chain.quantities import block_hash, fields, to_data, to_quantity
 from app.chain.rpc import Node
+from app.core.http.strict_json import parse
 from app.core.identifiers import Address, BlockHash, BlockRef
 from app.core.keccak import keccak256
-from app.core.strict_json import parse
 
 _HASH: Final = re.compile(r"0x[0-9a-f]{64}\Z")
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}\Z")

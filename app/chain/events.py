@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.chain.deployment import Deployment
 from app.chain.quantities import MalformedAnswerError, address, block_hash, data, fields, items, quantity, tx_hash
-from app.core.events import (
+from app.core.consent.events import (
     AccessLogged,
     ConsentGranted,
     ConsentRevoked,
@@ -26,6 +26,7 @@ from app.core.events import (
     TeamCreated,
     TeamPartSet,
 )
+from app.core.consent.terms import MAX_STUDIES, Action, Capacity, DateSpan, Effect, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -42,7 +43,6 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.terms import MAX_STUDIES, Action, Capacity, DateSpan, Effect, TeamPart, Terms, Window
 
 _WORD = 32
 _ADDRESS_PADDING = bytes(12)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from app.core.consent.terms import Action, DateSpan, Effect, Window
 from app.core.identifiers import Address, ConsentId, Grantee, Signer, StudyKey, UnixTime
-from app.core.terms import Action, DateSpan, Effect, Window
 
 
 class ConsentStatus(IntEnum):

@@ -4,10 +4,10 @@ recovery, contract wallets by asking them (ERC-1271), keys that are no account b
 
 from typing import Final, Protocol
 
-from app.core.basis import ADDRESS_BYTES, is_signer
+from app.core.consent.basis import ADDRESS_BYTES, is_signer
 from app.core.identifiers import Address, Signer
 from app.core.keccak import keccak256
-from app.core.signature import recover
+from app.core.signing.signature import recover
 
 _IS_VALID_SIGNATURE: Final = keccak256(b"isValidSignature(bytes32,bytes)")[:4]
 _VERIFY: Final = keccak256(b"verify(bytes,bytes32,bytes)")[:4]

@@ -23,10 +23,10 @@ from app.chain.sender import Signer
 from app.commands.client import KeystoreOption, wallet
 from app.commands.configured import settings_or_fail
 from app.commands.output import CommandError, JsonOption, emit, emit_table, say
-from app.core.basis import ROLE_IDS, role_id
-from app.core.consent import State
+from app.core.consent.basis import ROLE_IDS, role_id
+from app.core.consent.state import State
+from app.core.consent.terms import Role, Window
 from app.core.identifiers import Address, UnixTime
-from app.core.terms import Role, Window
 from app.loops.catch_up import HistoryError, Source
 from app.loops.follow import FOLLOWED
 from app.loops.rebuild import rebuild

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from app.core.consent.terms import Action, Deed, Modification, Purpose, deed
 from app.core.identifiers import (
     AccessRecordId,
     Address,
@@ -22,7 +23,6 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.terms import Action, Deed, Modification, Purpose, deed
 
 SALT_BYTES = 32
 SESSION_TAG_BYTES = 8

@@ -13,8 +13,8 @@ from app.api.wiring import Wiring
 from app.chain.account import Account
 from app.chain.sender import Signer
 from app.commands.client import Client, sign_in, sign_typed
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Search
+from app.core.dicom.dicomjson import identity
+from app.core.dicom.dicomweb import Level, Search
 from app.core.directory import SALT_BYTES, entry_hash
 from app.core.identifiers import Address, Subject
 from app.settings import Settings

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from app.core.dicomweb import Retrieve, Search
+from app.core.consent.mirror import Standing
+from app.core.consent.passing_by import plain_verdicts
+from app.core.consent.policy import AccessRequest, Permit, date_matters, decide_standing, decide_storing, holds_role
+from app.core.consent.terms import Action, Purpose, Role
+from app.core.dicom.dicomweb import Retrieve, Search
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import (
     BasisId,
     BlockRef,
@@ -21,11 +26,6 @@ from app.core.identifiers import (
     Subject,
     UnixTime,
 )
-from app.core.mirror import Standing
-from app.core.passing_by import plain_verdicts
-from app.core.policy import AccessRequest, Permit, date_matters, decide_standing, decide_storing, holds_role
-from app.core.problem import ProblemError, problem
-from app.core.terms import Action, Purpose, Role
 from app.gateway.ports import Wiring
 from app.gateway.remembering import Remembered
 from app.gateway.resolution import Resolution

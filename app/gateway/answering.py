@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Send
 
-from app.core.problem import MEDIA_TYPE, Problem
+from app.core.http.problem import MEDIA_TYPE, Problem
 from app.gateway.compressing import LEAST_BYTES, compressed, is_text
 from app.store.journal import Outcome
 

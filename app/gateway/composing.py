@@ -8,13 +8,13 @@ is known beforehand, from rows or metadata that were found to be of the patient 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.core.bulk_links import bulk_data_of
-from app.core.dicomweb import Representation, Retrieve
+from app.core.dicom.bulk_links import bulk_data_of
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.multipart import PartHead
+from app.core.dicom.negotiation import Chosen
+from app.core.dicom.part_writing import PartWriter
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Subject
-from app.core.multipart import PartHead
-from app.core.negotiation import Chosen
-from app.core.part_writing import PartWriter
-from app.core.problem import ProblemError, problem
 from app.gateway.metadata import Metadata
 from app.gateway.parts import PartsBody, Passing, envelope_of, image_type_of, located_parts, new_writer
 from app.gateway.ports import Wiring

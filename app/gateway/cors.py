@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.cors import CorsRules, Headers
+from app.core.http.cors import CorsRules, Headers
 
 _VARY = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from app.core.capabilities import describe
-from app.core.content_coding import accepted_coding
-from app.core.credentials import token_of
-from app.core.cross_site import asked_by_own_page
-from app.core.dicomjson import DatasetInvalidError
-from app.core.dicomweb import Search, Store
-from app.core.dicomweb_grammar import methods_of, parse
-from app.core.negotiation import negotiate
-from app.core.problem import Problem, ProblemError, problem
-from app.core.wado_uri import METHODS, parse_uri
+from app.core.dicom.capabilities import describe
+from app.core.dicom.dicomjson import DatasetInvalidError
+from app.core.dicom.dicomweb import Search, Store
+from app.core.dicom.dicomweb_grammar import methods_of, parse
+from app.core.dicom.negotiation import negotiate
+from app.core.dicom.wado_uri import METHODS, parse_uri
+from app.core.http.content_coding import accepted_coding
+from app.core.http.credentials import token_of
+from app.core.http.cross_site import asked_by_own_page
+from app.core.http.problem import Problem, ProblemError, problem
 from app.gateway.admission import Admission
 from app.gateway.answering import Answer, ReaderGoneError
 from app.gateway.denial import Denials

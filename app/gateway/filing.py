@@ -2,11 +2,11 @@
 
 import hashlib
 
-from app.core.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb import Level, Matching, Search
+from app.core.dicom.links import path_of
+from app.core.dicom.multipart import boundary_of
+from app.core.dicom.storing import FailureReason, InstanceName, Refused, Result, Stored, instance_of
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
-from app.core.links import path_of
-from app.core.multipart import boundary_of
-from app.core.storing import FailureReason, InstanceName, Refused, Result, Stored, instance_of
 from app.gateway.admission import Admission
 from app.gateway.answering import Answer
 from app.gateway.parts import PartsBody

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from app.core.dicomweb import Search
+from app.core.consent.terms import Action
+from app.core.dicom.dicomweb import Search
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import StudyDate, StudyUid, Subject
-from app.core.problem import ProblemError, problem
-from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted, Moment
 from app.gateway.patient_counts import instances_of
 from app.gateway.ports import Wiring

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from app.core.dataset_writing import DatasetWriting
-from app.core.dicomjson import DicomJson, check_uids, each_dataset, identity, rewrite_links
-from app.core.dicomweb import Retrieve
+from app.core.dicom.dataset_writing import DatasetWriting
+from app.core.dicom.dicomjson import DicomJson, check_uids, each_dataset, identity, rewrite_links
+from app.core.dicom.dicomweb import Retrieve
+from app.core.dicom.links import path_of
 from app.core.identifiers import InstanceUid, SeriesUid, Subject
-from app.core.links import path_of
 from app.gateway.ports import Alarm, Wiring
 from app.gateway.resolution import Resolution, text_of
 from app.pacs.bodies import read_all

@@ -8,19 +8,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.core.dicomweb import Representation, Retrieve
-from app.core.identifiers import Subject
-from app.core.multipart import (
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.multipart import (
     MultipartInvalidError,
     MultipartReader,
     PartEnd,
     PartHead,
     boundary_of,
 )
-from app.core.negotiation import Chosen
-from app.core.part10 import Part10Identity, Part10Scanner
-from app.core.part10_encoding import Part10InvalidError
-from app.core.part_writing import PartWriter, content_type_of, length_of
+from app.core.dicom.negotiation import Chosen
+from app.core.dicom.part10 import Part10Identity, Part10Scanner
+from app.core.dicom.part10_encoding import Part10InvalidError
+from app.core.dicom.part_writing import PartWriter, content_type_of, length_of
+from app.core.identifiers import Subject
 from app.gateway.ports import Alarm, Wiring
 from app.pacs.origin import OriginAnswer, OriginBody, OriginInvalidError
 

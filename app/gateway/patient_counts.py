@@ -5,9 +5,9 @@ The archive's own numbers would tell of hidden studies. They are counted only wh
 
 from collections.abc import Iterable
 
-from app.core.attributes import PATIENT_COUNTS
-from app.core.dicomjson import DicomJson
-from app.core.dicomweb import Search
+from app.core.dicom.attributes import PATIENT_COUNTS
+from app.core.dicom.dicomjson import DicomJson
+from app.core.dicom.dicomweb import Search
 
 _SERIES_IN_STUDY = "00201206"
 _INSTANCES_IN_STUDY = "00201208"

@@ -5,10 +5,10 @@ Asked only once the caller was let in, and answered from the instance's own meta
 
 from dataclasses import replace
 
-from app.core.dicomweb import Representation, Retrieve
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.uri_viewport import UriViewport
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Subject
-from app.core.problem import ProblemError, problem
-from app.core.uri_viewport import UriViewport
 from app.gateway.metadata import Metadata
 from app.pacs.origin import DicomJson, Origin
 

@@ -7,8 +7,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from app.core.consent.mirror import Standing
 from app.core.identifiers import AccessRecordId, ConsentId, PatientKey, StudyKey, StudyUid, Subject
-from app.core.mirror import Standing
 from app.pacs.origin import Origin
 from app.store.journal import JournalEntry, Outcome
 from app.store.patients import EnrolledPatient

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from app.core.byte_range import Span, UnsatisfiableError, asked_span
-from app.core.problem import ProblemError, problem
+from app.core.http.byte_range import Span, UnsatisfiableError, asked_span
+from app.core.http.problem import ProblemError, problem
 from app.gateway.parts import Passing
 from app.pacs.bodies import BytesBody
 from app.pacs.origin import OriginBody

@@ -1,10 +1,10 @@
 """The access record of one answer: made from what was decided, handed to the journal, and closed with its outcome."""
 
-from app.core.dicomweb import Level, Retrieve, Search
+from app.core.consent.terms import Deed, Modification
+from app.core.dicom.dicomweb import Level, Retrieve, Search
+from app.core.dicom.links import path_of
 from app.core.identifiers import AccessRecordId, StudyUid, UnixTime
-from app.core.links import path_of
 from app.core.record import RECORD_ID_BYTES, SALT_BYTES, AccessRecord, canonical, commit
-from app.core.terms import Deed, Modification
 from app.gateway.admission import Admitted, AdmittedStoring
 from app.gateway.ports import Wiring
 from app.store.journal import JournalEntry

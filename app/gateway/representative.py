@@ -6,8 +6,8 @@ instance UIDs, which is the same at every archive.
 
 from dataclasses import dataclass
 
-from app.core.dicomjson import DicomJson, check_uids, identity
-from app.core.dicomweb import Level, Matching, Retrieve, Search
+from app.core.dicom.dicomjson import DicomJson, check_uids, identity
+from app.core.dicom.dicomweb import Level, Matching, Retrieve, Search
 from app.core.identifiers import InstanceUid, SeriesUid, Subject
 from app.gateway.ports import Alarm, Wiring
 from app.gateway.resolution import text_of

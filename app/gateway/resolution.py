@@ -7,7 +7,7 @@ that a forbidden study and one that does not exist cost the same.
 import asyncio
 from collections.abc import Callable
 
-from app.core.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb import Level, Matching, Search
 from app.core.identifiers import InstanceUid, SeriesUid, StudyDate, StudyUid, Subject
 from app.gateway.ports import GatewayLimits
 from app.gateway.remembering import Remembered

@@ -3,14 +3,14 @@
 import asyncio
 from dataclasses import replace
 
-from app.core.dataset_writing import writing_of
-from app.core.dicomweb import Representation, Retrieve
-from app.core.disclosure import ACTION_OF
+from app.core.dicom.dataset_writing import writing_of
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.disclosure import ACTION_OF
+from app.core.dicom.links import path_of
+from app.core.dicom.negotiation import Chosen
+from app.core.dicom.uri_viewport import UriViewport
+from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Subject
-from app.core.links import path_of
-from app.core.negotiation import Chosen
-from app.core.problem import Problem, ProblemError, problem
-from app.core.uri_viewport import UriViewport
 from app.gateway.admission import Admission, Admitted, Seen
 from app.gateway.answering import Answer
 from app.gateway.composing import Composing, is_composed

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from app.core.dicomweb import Matching, Search
+from app.core.dicom.dicomweb import Matching, Search
+from app.core.dicom.matching import matches
 from app.core.identifiers import Subject
-from app.core.matching import matches
 from app.pacs.origin import ListingTraits
 
 _PATIENT_ID = "00100020"

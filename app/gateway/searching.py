@@ -10,15 +10,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from app.core.dataset_writing import DatasetWriting, writing_of
-from app.core.dicomjson import identity, project, rewrite_links, with_patient_counts
-from app.core.dicomweb import Level, Search
+from app.core.consent.terms import Action
+from app.core.dicom.dataset_writing import DatasetWriting, writing_of
+from app.core.dicom.dicomjson import identity, project, rewrite_links, with_patient_counts
+from app.core.dicom.dicomweb import Level, Search
+from app.core.dicom.matching import compile_matching
+from app.core.dicom.negotiation import Chosen
+from app.core.dicom.search_order import rank
+from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyUid, Subject
-from app.core.matching import compile_matching
-from app.core.negotiation import Chosen
-from app.core.problem import ProblemError, problem
-from app.core.search_order import rank
-from app.core.terms import Action
 from app.gateway.admission import Admission, Admitted
 from app.gateway.answering import Answer
 from app.gateway.listing import Listing, Page, Row

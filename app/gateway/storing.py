@@ -11,11 +11,11 @@ from typing import Any
 
 from starlette.types import Receive
 
-from app.core.dicomweb import Store
-from app.core.multipart import BodyEnd, Event, MultipartInvalidError, MultipartReader, PartEnd, PartHead
-from app.core.native_model import native_model
-from app.core.problem import Problem, ProblemError, problem
-from app.core.storing import XML, Result, answer_type, is_dicom_part, response, status_of, upload_boundary
+from app.core.dicom.dicomweb import Store
+from app.core.dicom.multipart import BodyEnd, Event, MultipartInvalidError, MultipartReader, PartEnd, PartHead
+from app.core.dicom.native_model import native_model
+from app.core.dicom.storing import XML, Result, answer_type, is_dicom_part, response, status_of, upload_boundary
+from app.core.http.problem import Problem, ProblemError, problem
 from app.gateway.admission import Admission
 from app.gateway.answering import Answer, ReaderGoneError
 from app.gateway.filing import Filing, FilingOfOne

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.dicomweb import Matching
+from app.core.consent.mirror import Standing
+from app.core.consent.terms import Purpose
+from app.core.dicom.dicomweb import Matching
 from app.core.identifiers import Address
-from app.core.mirror import Standing
-from app.core.terms import Purpose
 from app.gateway.remembering import Remembered
 
 _MOST_MARKS = 4_096

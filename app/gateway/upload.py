@@ -3,11 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from app.core.dicomweb import Store
-from app.core.part10 import Part10Identity, Part10Scanner
-from app.core.part10_encoding import Part10InvalidError
-from app.core.part10_structure import Part10Structure
-from app.core.storing import FailureReason, InstanceName, flaw_in, name_of
+from app.core.dicom.dicomweb import Store
+from app.core.dicom.part10 import Part10Identity, Part10Scanner
+from app.core.dicom.part10_encoding import Part10InvalidError
+from app.core.dicom.part10_structure import Part10Structure
+from app.core.dicom.storing import FailureReason, InstanceName, flaw_in, name_of
 from app.gateway.spool import Spool
 
 _IN_MEMORY_BYTES = 1024 * 1024

@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.core.problem import MEDIA_TYPE, problem
+from app.core.http.problem import MEDIA_TYPE, problem
 from app.gateway.corked import CorkedTransport
 from app.gateway.framing import ChunkedBody, FramingError, LengthBody, check_head, check_partial_head
 

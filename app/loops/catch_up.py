@@ -7,9 +7,9 @@ from functools import partial
 from app.chain.blocks import Header, header_by_hash, headers_by_number, logs_of
 from app.chain.events import EventReader
 from app.chain.nodes import Nodes, QuorumError
-from app.core.events import Event
+from app.core.consent.events import Event
+from app.core.consent.mirror import Block, Contradiction, Extended, Mirror, RolledBack, extend, roll_back
 from app.core.identifiers import Address, BlockHash
-from app.core.mirror import Block, Contradiction, Extended, Mirror, RolledBack, extend, roll_back
 
 # Further behind than this, rebuilding from ranges is quicker than block by block.
 _MOST_BLOCKS = 20_000

@@ -17,8 +17,8 @@ from app.chain.deployment import Deployment, DeploymentError
 from app.chain.events import EventReader
 from app.chain.heads import Heads, poll_heads
 from app.chain.nodes import Nodes, WrongChainError
+from app.core.consent.mirror import Finalized, Mirror, Standing, finalize
 from app.core.identifiers import BlockRef
-from app.core.mirror import Finalized, Mirror, Standing, finalize
 from app.loops.catch_up import HistoryError, Source, catch_up
 from app.loops.rebuild import Progress, final_number, rebuild
 

@@ -8,9 +8,9 @@ from app.chain.deployment import Deployment, check
 from app.chain.heads import Heads
 from app.chain.history import stretches
 from app.chain.nodes import QuorumError
-from app.core.consent import GENESIS
-from app.core.fold import ContradictionError, fold_all
-from app.core.mirror import Mirror, begin
+from app.core.consent.fold import ContradictionError, fold_all
+from app.core.consent.mirror import Mirror, begin
+from app.core.consent.state import GENESIS
 from app.loops.catch_up import HistoryError, Source
 
 # Blocks done, blocks in all.

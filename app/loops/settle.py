@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from app.core.consent.mirror import Standing
 from app.core.identifiers import ConsentId, PatientKey
-from app.core.mirror import Standing
 from app.store.consents import Consents
 from app.store.engine import StoreUnavailableError
 

@@ -8,7 +8,7 @@ configured, and only to what lies below the instance, or below its study beside 
 import re
 from urllib.parse import urljoin, urlsplit
 
-from app.core.dicomweb import Retrieve
+from app.core.dicom.dicomweb import Retrieve
 from app.pacs.origin import DicomJson
 
 # What may stand in a target that is built from a link. No component is a dot segment or an escape.

@@ -7,8 +7,8 @@ An archive answers a search in an order of its own, but every one must match ran
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from app.core.dicomweb import Matching, Search
-from app.core.temporal import Span, key_span
+from app.core.dicom.dicomweb import Matching, Search
+from app.core.dicom.temporal import Span, key_span
 
 _STUDY_DATE = ("00080020",)
 _STUDY_TIME = ("00080030",)

@@ -12,7 +12,7 @@ from typing import cast
 
 import httptools
 
-from app.core.multipart import boundary_of
+from app.core.dicom.multipart import boundary_of
 from app.pacs.completeness import ClosingBoundary
 from app.pacs.http_sending import BodySender
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError

@@ -1,6 +1,6 @@
 """Which study, series and instance a data set names."""
 
-from app.core.dicomweb import Level
+from app.core.dicom.dicomweb import Level
 from app.core.identifiers import StudyUid
 from app.pacs.origin import DicomJson, OriginInvalidError
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.core.dicomweb import Level, Retrieve, Search
+from app.core.dicom.dicomweb import Level, Retrieve, Search
+from app.core.dicom.storing import InstanceName, Result
 from app.core.identifiers import StudyDate, StudyUid, Subject
-from app.core.storing import InstanceName, Result
 
 # A DICOM JSON data set (PS3.18 §F): tag → {"vr", "Value" | "BulkDataURI" | "InlineBinary"}.
 DicomJson = dict[str, Any]
@@ -80,7 +80,7 @@ class StudySubjects:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A row in the one order of search results (app.core.search_order), not yet read.
+    """A row in the one order of search results (app.core.dicom.search_order), not yet read.
 
     ``sole``: the archive itself vouches that the whole study is of this one patient.
     """

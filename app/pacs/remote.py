@@ -5,11 +5,11 @@ lists them).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.core.dicomjson import DatasetInvalidError, identity, read_datasets
-from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.consent.study_date import only_date
+from app.core.dicom.dicomjson import DatasetInvalidError, identity, read_datasets
+from app.core.dicom.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.dicom.storing import FailureReason, InstanceName, Refused, Result
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
-from app.core.storing import FailureReason, InstanceName, Refused, Result
-from app.core.study_date import only_date
 from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
 from app.pacs.bulk_links import bulk_target
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Matching, Search
-from app.core.matching import compile_matching
-from app.core.search_order import plain_date, rank
+from app.core.dicom.dicomjson import identity
+from app.core.dicom.dicomweb import Level, Matching, Search
+from app.core.dicom.matching import compile_matching
+from app.core.dicom.search_order import plain_date, rank
 from app.pacs.date_windows import Pace, Window, newest
 from app.pacs.identity import study_of
 from app.pacs.origin import DicomJson, Listed, ListingTraits, OriginTooBroadError, Stretch

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from app.core.storing import FailureReason, InstanceName, Refused, Result, Stored, warning_of
+from app.core.dicom.storing import FailureReason, InstanceName, Refused, Result, Stored, warning_of
 from app.pacs.bodies import read_all
 from app.pacs.http_client import RequestBody
 from app.pacs.http_connection import HttpAnswer

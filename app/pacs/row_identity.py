@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from app.core.dicomjson import identity
+from app.core.dicom.dicomjson import identity
 from app.core.identifiers import StudyUid, Subject
 from app.pacs.identity import study_of
 from app.pacs.origin import DicomJson

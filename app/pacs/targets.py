@@ -7,7 +7,7 @@ again.
 
 import re
 
-from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.dicom.dicomweb import Level, Matching, Representation, Retrieve, Search
 
 _PATIENT_ID = "00100020"
 _PATIENT_NAME = "00100010"

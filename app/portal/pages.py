@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.core.credentials import SESSION_COOKIE
-from app.core.problem import ProblemError, problem
+from app.core.http.credentials import SESSION_COOKIE
+from app.core.http.problem import ProblemError, problem
 from app.portal.templating import GUARDING, READ, page
 from app.portal.viewer import viewer
 from app.portal.viewer_files import ViewerFolder

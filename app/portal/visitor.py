@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
-from app.core.credentials import token_of
-from app.core.problem import Problem
+from app.core.http.credentials import token_of
+from app.core.http.problem import Problem
 from app.portal.templating import page
 from app.store.sessions import Session, Sessions
 

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
+from app.core.consent.terms import Deed, Purpose, deed
 from app.core.identifiers import (
     AccessRecordId,
     Address,
@@ -19,7 +20,6 @@ from app.core.identifiers import (
     TxHash,
     UnixTime,
 )
-from app.core.terms import Deed, Purpose, deed
 from app.store.engine import Database
 from app.store.journal import Outcome
 from app.store.outbox import CallState

@@ -16,8 +16,8 @@ from sqlalchemy import delete, update
 from sqlmodel import Session as DatabaseSession
 from sqlmodel import col
 
+from app.core.consent.terms import Purpose
 from app.core.identifiers import Address, UnixTime
-from app.core.terms import Purpose
 from app.store.engine import Database
 from app.store.tables import SessionRow
 

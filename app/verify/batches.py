@@ -2,7 +2,7 @@
 
 from app.chain.events import LogPlace
 from app.chain.quantities import address, data, fields, to_data
-from app.core.events import AccessLogged
+from app.core.consent.events import AccessLogged
 from app.core.identifiers import LogHead, TxHash
 from app.core.keccak import keccak256
 from app.core.record import LoggedAccess, RecordError, decode_batch, genesis_head, next_head

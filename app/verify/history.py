@@ -3,9 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from app.core.consent import GENESIS, State
-from app.core.events import Event
-from app.core.fold import fold
+from app.core.consent.events import Event
+from app.core.consent.fold import fold
+from app.core.consent.state import GENESIS, State
 
 # States share structure: each one kept costs the few nodes that its block changed.
 STATES_KEPT = 20_000

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from app.chain.deployment import Deployment
 from app.chain.events import LogPlace
-from app.core.consent import State
-from app.core.events import AccessLogged, Event
+from app.core.consent.events import AccessLogged, Event
+from app.core.consent.fold import ContradictionError
+from app.core.consent.hindsight import Span, could_permit, does_permit
+from app.core.consent.state import State
 from app.core.exported import ExportedRecord
-from app.core.fold import ContradictionError
-from app.core.hindsight import Span, could_permit, does_permit
 from app.core.identifiers import UnixTime
 from app.core.record import AccessRecord
 from app.verify.batches import Batches

@@ -9,7 +9,7 @@ from app.chain.deployment import Deployment
 from app.chain.events import EventReader, LogPlace, place_of
 from app.chain.quantities import MalformedAnswerError, block_hash, data, fields, items, quantity, to_data, to_quantity
 from app.chain.rpc import NodeRefusedError, NodeUnavailableError
-from app.core.events import Event
+from app.core.consent.events import Event
 from app.core.identifiers import BlockRef, LogHead, UnixTime
 from app.core.keccak import keccak256
 

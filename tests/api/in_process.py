@@ -14,13 +14,13 @@ from app.api.application import create_application
 from app.api.siwe_message import Place
 from app.api.wiring import Wiring
 from app.chain.deployment import Contract, Deployment
-from app.core.basis import role_id
-from app.core.consent import GENESIS, State
-from app.core.events import Event, PatientClaimed, PatientEnrolled, RoleSet
-from app.core.fold import fold_all
+from app.core.consent.basis import role_id
+from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.fold import fold_all
+from app.core.consent.mirror import Standing
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import Purpose, Role, Window
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
-from app.core.mirror import Standing
-from app.core.terms import Purpose, Role, Window
 from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses

@@ -7,9 +7,9 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from app.api.siwe_message import MAX_BYTES, Claimed, Place, compose, read
+from app.core.http.problem import Problem
 from app.core.identifiers import Address, UnixTime
-from app.core.problem import Problem
-from app.core.signature import eip191_digest
+from app.core.signing.signature import eip191_digest
 
 PLACE = Place("http://localhost:8080", 31337)
 ADDRESS = Address(bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266"))

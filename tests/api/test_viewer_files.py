@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import pytest
 
 from app.api.application import create_application
+from app.core.consent.terms import Purpose
 from app.core.identifiers import UnixTime
-from app.core.terms import Purpose
 from app.portal.pages import pages
 from tests.api.in_process import PHYSICIAN, Answer, InProcess, asked
 

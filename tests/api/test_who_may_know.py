@@ -12,18 +12,18 @@ from eth_account.messages import encode_defunct
 
 from app.api.hexadecimal import to_hex
 from app.api.siwe_message import MAX_AGE_S, compose
-from app.core.basis import person
-from app.core.consent import GENESIS
-from app.core.consent_id import consent_id
+from app.core.consent.basis import person
+from app.core.consent.consent_id import consent_id
+from app.core.consent.events import ConsentGranted, DirectoryEntrySet
+from app.core.consent.fold import fold, fold_all
+from app.core.consent.state import GENESIS
+from app.core.consent.terms import Action, Capacity, Effect, Purpose, Terms, Window
 from app.core.directory import entry_hash
-from app.core.events import ConsentGranted, DirectoryEntrySet
-from app.core.fold import fold, fold_all
+from app.core.http.problem import problem
 from app.core.identifiers import Address, ConsentId, StudyKey, UnixTime
-from app.core.messages import ConsentOffer
-from app.core.problem import problem
-from app.core.terms import Action, Capacity, Effect, Purpose, Terms, Window
-from app.core.typed_data import payload
-from app.core.words import Names, words_for
+from app.core.signing.messages import ConsentOffer
+from app.core.signing.typed_data import payload
+from app.core.signing.words import Names, words_for
 from app.store.accesses import Page
 from app.store.consents import GRANT, SignedMessage
 from app.store.directory import DirectoryEntry

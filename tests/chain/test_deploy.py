@@ -16,9 +16,9 @@ from app.chain.nodes import Nodes, WrongChainError
 from app.chain.quantities import to_data
 from app.chain.rpc import RpcError
 from app.chain.sender import account_nonce
-from app.core.basis import role_id
+from app.core.consent.basis import role_id
+from app.core.consent.terms import Capacity, Role
 from app.core.identifiers import Address, BlockHash, BlockRef, ConsentId, LogHead, PatientKey, UnixTime
-from app.core.terms import Capacity, Role
 from tests.support.chain import ALWAYS, Chain, Deployed, plan, signer
 from tests.support.lying_node import honest, lying_node
 

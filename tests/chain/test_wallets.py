@@ -9,9 +9,9 @@ from eth_abi.abi import encode
 from app.chain.nodes import Nodes
 from app.chain.rpc import NodeRefusedError, RpcError
 from app.chain.wallets import stands_behind
-from app.core.basis import MAX_SIGNER_BYTES
-from app.core.claim_code import claim_address, sign_digest
+from app.core.consent.basis import MAX_SIGNER_BYTES
 from app.core.identifiers import Address, Signer
+from app.core.signing.claim_code import claim_address, sign_digest
 
 KEY = PrivateKey(bytes(31) + b"\x05")
 ACCOUNT = claim_address(KEY)

@@ -11,11 +11,14 @@ from app.chain.contracts import CallData
 from app.chain.events import EventReader, place_of
 from app.chain.quantities import items, to_data, to_quantity
 from app.chain.rpc import Call
-from app.core.basis import NO_STUDY, person, role_id
-from app.core.consent import GENESIS, Patient, Revoked, State
-from app.core.events import Event
-from app.core.fold import fold
-from app.core.grants import Consent
+from app.core.consent.basis import NO_STUDY, person, role_id
+from app.core.consent.events import Event
+from app.core.consent.fold import fold
+from app.core.consent.grants import Consent
+from app.core.consent.policy import AccessRequest
+from app.core.consent.sharing import ancestors
+from app.core.consent.state import GENESIS, Patient, Revoked, State
+from app.core.consent.terms import ALL_DATES, Action, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -28,7 +31,7 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.messages import (
+from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
@@ -39,11 +42,8 @@ from app.core.messages import (
     Revocation,
     TeamChange,
 )
-from app.core.policy import AccessRequest
-from app.core.sharing import ancestors
-from app.core.terms import ALL_DATES, Action, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
-from app.core.typed_data import digest, words_hash
-from app.core.words import NO_NAMES, words_for
+from app.core.signing.typed_data import digest, words_hash
+from app.core.signing.words import NO_NAMES, words_for
 from tests.support.chain import ALWAYS, CAST, MOVE_DELAY_S, Chain, signer
 from tests.support.consents import domains, signed
 

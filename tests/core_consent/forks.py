@@ -3,10 +3,10 @@
 import random
 from dataclasses import dataclass, field
 
-from app.core.consent import GENESIS
-from app.core.events import Event
+from app.core.consent.events import Event
+from app.core.consent.mirror import Block, Extended, Finalized, Mirror, RolledBack, begin, extend, finalize, roll_back
+from app.core.consent.state import GENESIS
 from app.core.identifiers import BlockHash, BlockRef, UnixTime
-from app.core.mirror import Block, Extended, Finalized, Mirror, RolledBack, begin, extend, finalize, roll_back
 from tests.core_consent.model import T0, Maker
 
 START = BlockRef(0, BlockHash(bytes(32)))

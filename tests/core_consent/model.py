@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
-from app.core.events import (
+from app.core.consent.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
+from app.core.consent.events import (
     ConsentGranted,
     ConsentRevoked,
     ControllerMoved,
@@ -22,19 +22,8 @@ from app.core.events import (
     TeamCreated,
     TeamPartSet,
 )
-from app.core.identifiers import (
-    Address,
-    BasisId,
-    ConsentId,
-    Grantee,
-    PatientKey,
-    Signer,
-    StudyDate,
-    StudyKey,
-    UnixTime,
-)
-from app.core.policy import AccessRequest
-from app.core.terms import (
+from app.core.consent.policy import AccessRequest
+from app.core.consent.terms import (
     ALL_DATES,
     NO_PARENT,
     Action,
@@ -46,6 +35,17 @@ from app.core.terms import (
     TeamPart,
     Terms,
     Window,
+)
+from app.core.identifiers import (
+    Address,
+    BasisId,
+    ConsentId,
+    Grantee,
+    PatientKey,
+    Signer,
+    StudyDate,
+    StudyKey,
+    UnixTime,
 )
 
 T0 = 1_900_000_000

@@ -4,15 +4,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from app.core.basis import person as grantee_of
-from app.core.basis import role_id
-from app.core.consent import GENESIS, State
-from app.core.fold import fold_all
-from app.core.grants import Consent
+from app.core.consent.basis import person as grantee_of
+from app.core.consent.basis import role_id
+from app.core.consent.fold import fold_all
+from app.core.consent.grants import Consent
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import AccessRequest, Deny, DenyReason, Permit, Verdict, decide, holds_role, permitting
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import Capacity, Role
 from app.core.identifiers import BlockHash, BlockRef, ConsentId, UnixTime
-from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Deny, DenyReason, Permit, Verdict, decide, holds_role, permitting
-from app.core.terms import Capacity, Role
 from tests.core_consent.model import T0, Maker, permits
 
 

@@ -11,8 +11,8 @@ from app.chain.artefacts import NAMES, load
 from app.chain.deployment import Contract, Deployment
 from app.chain.events import EventReader, place_of
 from app.chain.quantities import MalformedAnswerError, to_data
-from app.core.basis import actor_of
-from app.core.events import (
+from app.core.consent.basis import actor_of
+from app.core.consent.events import (
     AccessLogged,
     ConsentGranted,
     ConsentRevoked,
@@ -29,9 +29,9 @@ from app.core.events import (
     TeamCreated,
     TeamPartSet,
 )
+from app.core.consent.terms import Window
 from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, Commitment, RoleId, Signer, TxHash, UnixTime
 from app.core.keccak import keccak256
-from app.core.terms import Window
 from tests.core_consent.model import Maker
 
 DEPLOYMENT = Deployment(

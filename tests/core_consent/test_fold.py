@@ -6,9 +6,8 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from app.core.basis import NOBODY, actor_of, person, person_of, role_id
-from app.core.consent import GENESIS, INDEX_FROM, Guardian, Move, Revoked, State
-from app.core.events import (
+from app.core.consent.basis import NOBODY, actor_of, person, person_of, role_id
+from app.core.consent.events import (
     AccessLogged,
     ConsentGranted,
     ConsentRevoked,
@@ -24,8 +23,10 @@ from app.core.events import (
     RoleWithdrawn,
     TeamCreated,
 )
-from app.core.fold import ContradictionError, fold, fold_all
-from app.core.grants import Consent, append, only_plain
+from app.core.consent.fold import ContradictionError, fold, fold_all
+from app.core.consent.grants import Consent, append, only_plain
+from app.core.consent.state import GENESIS, INDEX_FROM, Guardian, Move, Revoked, State
+from app.core.consent.terms import Action, Capacity, Effect, Role, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -41,7 +42,6 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.terms import Action, Capacity, Effect, Role, Terms, Window
 
 PATIENT = PatientKey(b"\x01" * 32)
 OTHER = PatientKey(b"\x02" * 32)

@@ -5,11 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, person, role_id
-from app.core.consent import GENESIS, State
-from app.core.events import AccessLogged, ConsentGranted, Event, GuardianSet, PatientClaimed, PatientEnrolled, RoleSet
-from app.core.fold import fold_all
-from app.core.hindsight import Span, could_permit, does_permit
+from app.core.consent.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, person, role_id
+from app.core.consent.events import (
+    AccessLogged,
+    ConsentGranted,
+    Event,
+    GuardianSet,
+    PatientClaimed,
+    PatientEnrolled,
+    RoleSet,
+)
+from app.core.consent.fold import fold_all
+from app.core.consent.hindsight import Span, could_permit, does_permit
+from app.core.consent.policy import AccessRequest, Deny, permitting
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import Action, Capacity, Effect, Modification, Purpose, Role, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -23,8 +33,6 @@ from app.core.identifiers import (
     StudyKey,
     UnixTime,
 )
-from app.core.policy import AccessRequest, Deny, permitting
-from app.core.terms import Action, Capacity, Effect, Modification, Purpose, Role, Terms, Window
 from tests.core_consent.model import T0, Maker
 from tests.core_consent.test_record import RECORD
 

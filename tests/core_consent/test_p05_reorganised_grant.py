@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from app.core.basis import NO_STUDY, person, role_id
-from app.core.events import ConsentGranted, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.basis import NO_STUDY, person, role_id
+from app.core.consent.events import ConsentGranted, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.policy import AccessRequest, Deny, DenyReason, Permit, decide_standing
+from app.core.consent.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import Address, ConsentId, UnixTime
-from app.core.policy import AccessRequest, Deny, DenyReason, Permit, decide_standing
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from tests.core_consent.forks import Forks
 from tests.core_consent.model import T0, Maker
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from app.core.basis import role_id
-from app.core.consent import GENESIS
-from app.core.events import ConsentGranted, PatientEnrolled, RoleSet, RoleWithdrawn
-from app.core.fold import fold_all
+from app.core.consent.basis import role_id
+from app.core.consent.events import ConsentGranted, PatientEnrolled, RoleSet, RoleWithdrawn
+from app.core.consent.fold import fold_all
+from app.core.consent.mirror import Block, Extended, Kept, Mirror, Standing, extend
+from app.core.consent.passing_by import plain_verdicts
+from app.core.consent.policy import AccessRequest, Deny, DenyReason, Permit, decide_standing, decide_storing
+from app.core.consent.state import GENESIS
+from app.core.consent.terms import Action, Purpose, Role, Window
 from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, PatientKey, UnixTime
-from app.core.mirror import Block, Extended, Kept, Mirror, Standing, extend
-from app.core.passing_by import plain_verdicts
-from app.core.policy import AccessRequest, Deny, DenyReason, Permit, decide_standing, decide_storing
-from app.core.terms import Action, Purpose, Role, Window
 from tests.core_consent.forks import Forks
 from tests.core_consent.model import T0, Maker, lineage, permits
 from tests.core_consent.test_hindsight import DENY, DOCTOR, PATIENT, PERMIT, STUDY, TERMS, state_with

@@ -4,11 +4,9 @@ import random
 
 import pytest
 
-from app.core.consent import GENESIS
-from app.core.events import ConsentRevoked
-from app.core.fold import fold_all
-from app.core.identifiers import Address, BlockHash, BlockRef, ConsentId, UnixTime
-from app.core.mirror import (
+from app.core.consent.events import ConsentRevoked
+from app.core.consent.fold import fold_all
+from app.core.consent.mirror import (
     BeyondHead,
     Block,
     Contradiction,
@@ -20,7 +18,9 @@ from app.core.mirror import (
     finalize,
     roll_back,
 )
-from app.core.terms import Capacity
+from app.core.consent.state import GENESIS
+from app.core.consent.terms import Capacity
+from app.core.identifiers import Address, BlockHash, BlockRef, ConsentId, UnixTime
 from tests.core_consent.forks import START, Forks
 from tests.core_consent.model import T0, Maker
 

@@ -3,12 +3,12 @@
 import random
 from collections.abc import Callable
 
-from app.core.consent import GENESIS
-from app.core.digest import digest
-from app.core.events import TeamCreated, TeamPartSet
-from app.core.fold import fold, fold_all
+from app.core.consent.digest import digest
+from app.core.consent.events import TeamCreated, TeamPartSet
+from app.core.consent.fold import fold, fold_all
+from app.core.consent.state import GENESIS
+from app.core.consent.terms import TeamPart, Window
 from app.core.identifiers import Address, Grantee, UnixTime
-from app.core.terms import TeamPart, Window
 from tests.core_consent.forks import Forks
 from tests.core_consent.model import Maker
 

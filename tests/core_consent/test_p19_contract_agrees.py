@@ -8,14 +8,14 @@ from itertools import product
 import pytest
 
 from app.chain.kept import ConsentStatus
-from app.core.basis import role_id
-from app.core.consent import GENESIS, Revoked
-from app.core.digest import digest
-from app.core.fold import fold_all
-from app.core.grants import Consent
+from app.core.consent.basis import role_id
+from app.core.consent.digest import digest
+from app.core.consent.fold import fold_all
+from app.core.consent.grants import Consent
+from app.core.consent.policy import Permit, decide
+from app.core.consent.state import GENESIS, Revoked
+from app.core.consent.terms import NO_PARENT, Role, TeamPart, Window
 from app.core.identifiers import ConsentId, UnixTime
-from app.core.policy import Permit, decide
-from app.core.terms import NO_PARENT, Role, TeamPart, Window
 from tests.core_consent.chain_play import PEOPLE, TEAMS, Play
 from tests.support.chain import Chain, signer
 

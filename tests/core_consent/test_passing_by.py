@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.basis import NO_STUDY, role_id
-from app.core.consent import GENESIS
-from app.core.events import Event, RoleSet, TeamCreated
-from app.core.fold import fold_all
+from app.core.consent.basis import NO_STUDY, role_id
+from app.core.consent.events import Event, RoleSet, TeamCreated
+from app.core.consent.fold import fold_all
+from app.core.consent.passing_by import plain_verdicts
+from app.core.consent.policy import AccessRequest, Permit, decide_standing
+from app.core.consent.state import GENESIS
+from app.core.consent.terms import Action, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
-from app.core.passing_by import plain_verdicts
-from app.core.policy import AccessRequest, Permit, decide_standing
-from app.core.terms import Action, Effect, Purpose, Role, Terms, Window
 from tests.core_consent.test_fold import ANNA, CLAIMED, DOCTOR, PATIENT, STUDIES, TERMS
 from tests.core_consent.test_teams_and_sharing import NOW, OPEN, ROOT, TEAM, granted, part, standing_of
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.core.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
-from app.core.consent import GENESIS, State
-from app.core.events import (
+from app.core.consent.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
+from app.core.consent.events import (
     ConsentGranted,
     ConsentRevoked,
     Event,
@@ -19,7 +18,11 @@ from app.core.events import (
     TeamCreated,
     TeamPartSet,
 )
-from app.core.fold import fold_all
+from app.core.consent.fold import fold_all
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import AccessRequest, Deny, Permit, Verdict, decide, decide_standing
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import NO_PARENT, Action, Capacity, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -34,9 +37,6 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.keccak import keccak256
-from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Deny, Permit, Verdict, decide, decide_standing
-from app.core.terms import NO_PARENT, Action, Capacity, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 
 _TABLE = json.loads((Path(__file__).parents[1] / "vectors" / "policy.json").read_text())
 _T0 = _TABLE["t0"]

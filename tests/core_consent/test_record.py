@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.consent.terms import Action, Modification, Purpose, deed
 from app.core.exported import ExportedRecord, from_line, to_line
 from app.core.identifiers import (
     AccessRecordId,
@@ -35,7 +36,6 @@ from app.core.record import (
     decode_batch,
     encode_batch,
 )
-from app.core.terms import Action, Modification, Purpose, deed
 
 RECORD = AccessRecord(
     record_id=AccessRecordId(b"\x01" * 16),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.core.study_date import as_day, date_in, day_after, day_before, number_of, only_date
+from app.core.consent.study_date import as_day, date_in, day_after, day_before, number_of, only_date
 
 
 @pytest.mark.parametrize(

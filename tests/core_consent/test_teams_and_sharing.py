@@ -4,13 +4,25 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.basis import NO_STUDY, NOBODY, directory_account, person, role_id
-from app.core.consent import GENESIS, State
-from app.core.events import AccessLogged, ConsentGranted, ConsentRevoked, Event, RoleSet, TeamCreated, TeamPartSet
-from app.core.explaining import denials, with_consent
-from app.core.fold import ContradictionError, fold, fold_all
-from app.core.grants import only_plain
-from app.core.hindsight import Span, could_permit
+from app.core.consent.basis import NO_STUDY, NOBODY, directory_account, person, role_id
+from app.core.consent.events import (
+    AccessLogged,
+    ConsentGranted,
+    ConsentRevoked,
+    Event,
+    RoleSet,
+    TeamCreated,
+    TeamPartSet,
+)
+from app.core.consent.explaining import denials, with_consent
+from app.core.consent.fold import ContradictionError, fold, fold_all
+from app.core.consent.grants import only_plain
+from app.core.consent.hindsight import Span, could_permit
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import AccessRequest, Deny, Permit, date_matters, decide, decide_standing
+from app.core.consent.sharing import ancestors
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import Action, Capacity, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -22,10 +34,6 @@ from app.core.identifiers import (
     PatientKey,
     UnixTime,
 )
-from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Deny, Permit, date_matters, decide, decide_standing
-from app.core.sharing import ancestors
-from app.core.terms import Action, Capacity, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
 from tests.core_consent.test_fold import ANNA, BEN, CLAIMED, DOCTOR, PATIENT, STUDIES, TERMS
 
 TEAM, OTHER_TEAM = Grantee(b"\x09" * 32), Grantee(b"\x0a" * 32)

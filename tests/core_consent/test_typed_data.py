@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from eth_account.messages import encode_typed_data
 
-from app.core.basis import person
+from app.core.consent.basis import person
+from app.core.consent.terms import Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
 from app.core.keccak import keccak256
-from app.core.message_kinds import KINDS
-from app.core.messages import (
+from app.core.signing.message_kinds import KINDS
+from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
@@ -24,9 +25,8 @@ from app.core.messages import (
     Revocation,
     TeamChange,
 )
-from app.core.terms import Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
-from app.core.typed_data import Domains, Parsed, Refusal, digest, parse, payload
-from app.core.words import NO_NAMES, words_for
+from app.core.signing.typed_data import Domains, Parsed, Refusal, digest, parse, payload
+from app.core.signing.words import NO_NAMES, words_for
 
 PATIENTS, CONSENTS, TEAMS = (Address(bytes([mark]) * 20) for mark in (0xAB, 0xCD, 0xEF))
 DOMAINS = Domains(1, PATIENTS, CONSENTS, TEAMS)

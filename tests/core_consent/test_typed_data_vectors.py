@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from eth_keys.datatypes import PrivateKey
 
-from app.core.basis import actor_of
-from app.core.consent_id import consent_id
+from app.core.consent.basis import actor_of
+from app.core.consent.consent_id import consent_id
+from app.core.consent.terms import Action, DateSpan, Effect, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -24,9 +25,8 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.record import LoggedAccess, decode_batch, encode_batch, genesis_head, next_head
-from app.core.signature import recover
-from app.core.terms import Action, DateSpan, Effect, Terms, Window
-from app.core.typed_data import Domains, Parsed, digest, parse, payload, words_hash
+from app.core.signing.signature import recover
+from app.core.signing.typed_data import Domains, Parsed, digest, parse, payload, words_hash
 
 _VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "typed_data.json").read_text())
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.basis import person
+from app.core.consent.basis import person
+from app.core.consent.terms import ALL_PURPOSES, NO_PARENT, Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
-from app.core.messages import (
+from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
@@ -20,8 +21,7 @@ from app.core.messages import (
     Revocation,
     TeamChange,
 )
-from app.core.terms import ALL_PURPOSES, NO_PARENT, Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
-from app.core.words import MAX_NAME_LENGTH, NO_NAMES, Names, moment, plain, words_for
+from app.core.signing.words import MAX_NAME_LENGTH, NO_NAMES, Names, moment, plain, words_for
 from tests.core_consent.test_typed_data import DEADLINE, MESSAGES, PATIENT, TEAM, TERMS, WALLET
 
 NAMED = Names(

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from pydicom.datadict import dictionary_keyword, dictionary_VR
 
-from app.core.attributes import (
+from app.core.dicom.attributes import (
     ATTRIBUTES,
     DATE_TIME_PAIRS,
     Attribute,
@@ -14,7 +14,7 @@ from app.core.attributes import (
     dictionary_vr,
     tag_of,
 )
-from app.core.dicomweb import Level
+from app.core.dicom.dicomweb import Level
 
 # PS3.18 Table 10.6.1-5
 REQUIRED_KEYS: Final = {

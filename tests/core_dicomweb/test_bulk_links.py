@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import pytest
 
-from app.core.bulk_links import bulk_data_of
-from app.core.dicomjson import MAX_DEPTH, DatasetInvalidError
-from app.core.dicomweb import Representation, Retrieve
-from app.core.disclosure import ACTION_OF
+from app.core.consent.terms import Action
+from app.core.dicom.bulk_links import bulk_data_of
+from app.core.dicom.dicomjson import MAX_DEPTH, DatasetInvalidError
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.disclosure import ACTION_OF
 from app.core.identifiers import StudyUid
-from app.core.terms import Action
 
 ASKED: Final = Retrieve(Representation.METADATA, StudyUid("1.2"))
 HERE: Final = "http://pacs.internal/rs/studies/1.2/series/1.3/instances/1.4"

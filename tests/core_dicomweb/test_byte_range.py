@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.byte_range import Span, UnsatisfiableError, asked_span
+from app.core.http.byte_range import Span, UnsatisfiableError, asked_span
 
 LENGTH: Final = 1000
 TAG: Final = b'"a"'

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.core.capabilities import JSON, WADL, describe
-from app.core.dicomweb import Retrieve, Search
-from app.core.dicomweb_grammar import ROUTES, parse
-from app.core.negotiation import negotiate
-from app.core.problem import Problem
+from app.core.dicom.capabilities import JSON, WADL, describe
+from app.core.dicom.dicomweb import Retrieve, Search
+from app.core.dicom.dicomweb_grammar import ROUTES, parse
+from app.core.dicom.negotiation import negotiate
+from app.core.http.problem import Problem
 
 BASE = 'https://gateway.example/dicom-web?"<&'
 NAMESPACE = "{http://wadl.dev.java.net/2009/02}"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.valuerep import TEXT_VR_DELIMS
 
-from app.core.charsets import codecs_of, decoded
+from app.core.dicom.charsets import codecs_of, decoded
 
 TERMS: Final = [
     ([], ("ascii",)),

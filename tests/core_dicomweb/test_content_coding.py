@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.content_coding import CODINGS, accepted_coding
+from app.core.http.content_coding import CODINGS, accepted_coding
 
 CHOSEN: Final = [
     ([], None),

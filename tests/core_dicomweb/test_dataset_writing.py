@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from app.core.dataset_writing import writing_of
-from app.core.dicomjson import DicomJson
-from app.core.multipart import MultipartReader, PartEnd, PartHead, boundary_of
-from app.core.native_model import native_model
-from app.core.negotiation import XML, Chosen
+from app.core.dicom.dataset_writing import writing_of
+from app.core.dicom.dicomjson import DicomJson
+from app.core.dicom.multipart import MultipartReader, PartEnd, PartHead, boundary_of
+from app.core.dicom.native_model import native_model
+from app.core.dicom.negotiation import XML, Chosen
 
 ROWS: list[DicomJson] = [
     {"0020000D": {"vr": "UI", "Value": ["1.2.3"]}},

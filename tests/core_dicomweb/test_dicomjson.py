@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.attributes import ATTRIBUTES, PATIENT_COUNTS, Presence
-from app.core.dicomjson import (
+from app.core.dicom.attributes import ATTRIBUTES, PATIENT_COUNTS, Presence
+from app.core.dicom.dicomjson import (
     MAX_DEPTH,
     DatasetInvalidError,
     check_uids,
@@ -20,10 +20,10 @@ from app.core.dicomjson import (
     rewrite_links,
     with_patient_counts,
 )
-from app.core.dicomweb import Level, Matching, Search
-from app.core.dicomweb_grammar import parse
+from app.core.dicom.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.links import mapped_link, path_of
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
-from app.core.links import mapped_link, path_of
 
 PUBLIC: Final = "https://gateway.test/dicom-web"
 PACS: Final = "http://pacs.internal:8042/dicom-web"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.dicomweb import Level, Representation, Retrieve, Search, Store
-from app.core.dicomweb_grammar import MAX_FRAMES, ROUTES, methods_of, parse
+from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search, Store
+from app.core.dicom.dicomweb_grammar import MAX_FRAMES, ROUTES, methods_of, parse
+from app.core.http.problem import Problem
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.problem import Problem
 
 S, E, N = StudyUid("1.2.840.113619.1"), SeriesUid("1.2.840.113619.2"), InstanceUid("1.2.840.113619.3")
 _STUDY = f"/studies/{S}"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.dicomweb import Matching
-from app.core.matching import (
+from app.core.dicom.dicomweb import Matching
+from app.core.dicom.matching import (
     MatchingValueError,
     check_value,
     compile_matching,
@@ -18,7 +18,7 @@ from app.core.matching import (
     name_text,
     wildcard,
 )
-from app.core.temporal import Span, key_span, moment_of
+from app.core.dicom.temporal import Span, key_span, moment_of
 
 PATIENT, NAME, DATE, TIME = "00100020", "00100010", "00080020", "00080030"
 MODALITIES, STUDY, MOMENT, SIZE, ROWS = "00080061", "0020000D", "0008002A", "00101020", "00280010"

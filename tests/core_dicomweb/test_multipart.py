@@ -10,9 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.core.dicomweb import Representation, Retrieve
-from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.multipart import (
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.multipart import (
     MAX_HEADER_BYTES,
     BodyEnd,
     MultipartInvalidError,
@@ -21,7 +20,8 @@ from app.core.multipart import (
     PartHead,
     boundary_of,
 )
-from app.core.part_writing import PartWriter, content_type_of, length_of
+from app.core.dicom.part_writing import PartWriter, content_type_of, length_of
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 
 Part = tuple[tuple[tuple[bytes, bytes], ...], bytes]
 

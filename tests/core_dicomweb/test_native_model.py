@@ -14,8 +14,8 @@ import pydicom
 import pytest
 from pydicom.dataset import FileDataset
 
-from app.core.dicomjson import MAX_DEPTH, DatasetInvalidError, rewrite_links
-from app.core.native_model import native_model
+from app.core.dicom.dicomjson import MAX_DEPTH, DatasetInvalidError, rewrite_links
+from app.core.dicom.native_model import native_model
 from app.pacs.archive.dicom_json import to_json
 from tests.support.dicom_files import copy_wheel_files
 from tests.support.native_model import NAMESPACE, NUMBER_VRS, as_read, read

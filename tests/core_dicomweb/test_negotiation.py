@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.accept import MAX_ACCEPT_BYTES, MAX_RANGES, MediaRange, parse_accept
-from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.negotiation import Chosen, negotiate
+from app.core.http.accept import MAX_ACCEPT_BYTES, MAX_RANGES, MediaRange, parse_accept
+from app.core.http.problem import Problem
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.negotiation import Chosen, negotiate
-from app.core.problem import Problem
 
 STUDY, SERIES, INSTANCE = StudyUid("1.2"), SeriesUid("1.2.3"), InstanceUid("1.2.3.4")
 TARGETS: Final[dict[str, Retrieve | Search]] = {

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.core.dicomweb import Retrieve, Search
-from app.core.dicomweb_grammar import parse
-from app.core.negotiation import negotiate
-from app.core.problem import Problem
+from app.core.dicom.dicomweb import Retrieve, Search
+from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.negotiation import negotiate
+from app.core.http.problem import Problem
 
 _STUDY = "/studies/1.2"
 _INSTANCE = f"{_STUDY}/series/1.3/instances/1.4"

@@ -22,9 +22,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from app.core.dicom.part10 import MAX_LOOKED_AT_BYTES, Part10Identity, Part10Scanner
+from app.core.dicom.part10_encoding import MAX_DEPTH, Part10InvalidError
 from app.core.identifiers import Subject
-from app.core.part10 import MAX_LOOKED_AT_BYTES, Part10Identity, Part10Scanner
-from app.core.part10_encoding import MAX_DEPTH, Part10InvalidError
 from tests.support.needs import CORPUS
 
 BUNDLED: Final = Path(pydicom.__file__).parent / "data"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from app.core import part10_structure
-from app.core.part10_encoding import Part10InvalidError
-from app.core.part10_structure import Part10Structure
+from app.core.dicom import part10_structure
+from app.core.dicom.part10_encoding import Part10InvalidError
+from app.core.dicom.part10_structure import Part10Structure
 
 _META = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
 _START = bytes(128) + b"DICM" + _META

@@ -10,13 +10,13 @@ from dicomweb_client.api import DICOMwebClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.attributes import ATTRIBUTES
-from app.core.dicomweb import Level, Matching, Search
-from app.core.dicomweb_grammar import parse
+from app.core.dicom.attributes import ATTRIBUTES
+from app.core.dicom.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.qido import MAX_LIMIT
+from app.core.http.problem import Problem
+from app.core.http.query_string import parameters
 from app.core.identifiers import SeriesUid, StudyUid
-from app.core.problem import Problem
-from app.core.qido import MAX_LIMIT
-from app.core.query_string import parameters
 
 PATIENT, NAME, STUDY, DATE, MODALITIES = ("00100020",), ("00100010",), ("0020000D",), ("00080020",), ("00080061",)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.dicomweb import Level
-from app.core.search_order import rank
+from app.core.dicom.dicomweb import Level
+from app.core.dicom.search_order import rank
 
 
 def _row(**elements: Any) -> dict[str, Any]:

@@ -4,14 +4,12 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomjson import rewrite_links
-from app.core.dicomweb import Store
-from app.core.dicomweb_grammar import parse
-from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.multipart import MultipartInvalidError, PartHead
-from app.core.part10 import Part10Identity
-from app.core.problem import Problem
-from app.core.storing import (
+from app.core.dicom.dicomjson import rewrite_links
+from app.core.dicom.dicomweb import Store
+from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.multipart import MultipartInvalidError, PartHead
+from app.core.dicom.part10 import Part10Identity
+from app.core.dicom.storing import (
     FailureReason,
     InstanceName,
     Refused,
@@ -26,6 +24,8 @@ from app.core.storing import (
     upload_boundary,
     warning_of,
 )
+from app.core.http.problem import Problem
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 
 URL = "https://gateway.example/dicom-web"
 ANY, ONE = Store(), Store(StudyUid("1.2"))

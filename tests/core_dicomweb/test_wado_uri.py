@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
-from app.core.dicomweb import Representation, Retrieve
-from app.core.dicomweb_grammar import parse
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.negotiation import negotiate
+from app.core.dicom.uri_viewport import EVERYTHING, Region, UriViewport
+from app.core.dicom.wado_uri import UriRequest, parse_uri
+from app.core.http.problem import Problem
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.negotiation import negotiate
-from app.core.problem import Problem
-from app.core.uri_viewport import EVERYTHING, Region, UriViewport
-from app.core.wado_uri import UriRequest, parse_uri
 
 NAMED: Final = "requestType=WADO&studyUID=1.2&seriesUID=1.2.3&objectUID=1.2.3.4"
 PATH: Final = "/studies/1.2/series/1.2.3/instances/1.2.3.4"

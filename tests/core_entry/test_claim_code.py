@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
-from app.core.signature import recover
+from app.core.signing.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
+from app.core.signing.signature import recover
 
 _RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
 

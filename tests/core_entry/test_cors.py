@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from app.core.cors import ANY, CorsRules
+from app.core.http.cors import ANY, CorsRules
 
 VIEWER, OTHER = b"https://viewer.example", b"https://evil.example"
 LISTED = CorsRules(frozenset({VIEWER, b"http://localhost:3000"}))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.core.credentials import SESSION_COOKIE, token_of
-from app.core.problem import Problem
+from app.core.http.credentials import SESSION_COOKIE, token_of
+from app.core.http.problem import Problem
 
 _COOKIE = SESSION_COOKIE.encode()
 _A, _C = b"authorization", b"cookie"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.cross_site import asked_by_own_page
+from app.core.http.cross_site import asked_by_own_page
 
 OWN, OTHER = "https://gateway.example", "https://evil.example"
 # (what the browser says of who asks, whether the cookie counts)

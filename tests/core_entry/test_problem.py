@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.core.problem import KINDS, ProblemError, problem
+from app.core.http.problem import KINDS, ProblemError, problem
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.keccak import keccak256
-from app.core.signature import eip191_digest, recover
+from app.core.signing.signature import eip191_digest, recover
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _KEYS = st.integers(1, _ORDER - 1).map(lambda number: number.to_bytes(32))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.problem import Problem
-from app.core.strict_json import MAX_BYTES, MAX_DEPTH, parse
+from app.core.http.problem import Problem
+from app.core.http.strict_json import MAX_BYTES, MAX_DEPTH, parse
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 _DOCUMENTS = st.recursive(

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from app.core.dicomweb import Level
+from app.core.dicom.dicomweb import Level
 from tests.gateway.memory_origin import Stored
 from tests.pacs.breaking_server import Exchange
 

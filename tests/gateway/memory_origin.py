@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.matching import matches
+from app.core.dicom.storing import InstanceName, Refused, Result
+from app.core.dicom.storing import Stored as Accepted
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
-from app.core.matching import matches
-from app.core.storing import InstanceName, Refused, Result
-from app.core.storing import Stored as Accepted
 from app.pacs.date_windows import Pace
 from app.pacs.origin import DicomJson, InstanceContent, ListingTraits, Names, OriginAnswer, Stretch, StudySubjects
 from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing

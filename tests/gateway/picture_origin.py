@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search
 from app.core.identifiers import InstanceUid
 from app.pacs.origin import DicomJson, OriginAnswer
 from tests.gateway.memory_origin import Body, MemoryOrigin

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.core.cors import CorsRules
-from app.core.credentials import SESSION_COOKIE
+from app.core.http.cors import CorsRules
+from app.core.http.credentials import SESSION_COOKIE
 from app.gateway.cors import Cors
 from app.gateway.front import Front
 from tests.gateway.conftest import MakeWorld

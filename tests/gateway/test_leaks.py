@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from app.core.dicomweb_grammar import ROUTES
+from app.core.dicom.dicomweb_grammar import ROUTES
 from app.gateway.ports import Alarm
 from app.pacs.http_client import HttpLimits, HttpOrigin
 from app.pacs.remote import RemoteOrigin

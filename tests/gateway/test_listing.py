@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomweb import Search
+from app.core.consent.terms import Action, Effect
+from app.core.dicom.dicomweb import Search
 from app.core.identifiers import StudyUid, Subject
-from app.core.terms import Action, Effect
 from app.gateway.ports import GatewayLimits
 from app.pacs.date_windows import Pace
 from app.pacs.origin import Names, Stretch

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.dicomweb import Level
+from app.core.consent.terms import Action, Effect
+from app.core.dicom.dicomweb import Level
 from app.core.identifiers import StudyUid, Subject
-from app.core.terms import Action, Effect
 from app.gateway.ports import GatewayLimits
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.workers import Workers

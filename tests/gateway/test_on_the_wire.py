@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomweb import Retrieve
-from app.core.terms import Action
+from app.core.consent.terms import Action
+from app.core.dicom.dicomweb import Retrieve
 from app.gateway.front import Front
 from app.pacs.origin import OriginAnswer, OriginUnavailableError
 from app.store.journal import JournalUnavailableError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.core.dicomweb import Level, Retrieve, Search
+from app.core.dicom.dicomweb import Level, Retrieve, Search
 from app.gateway.ports import Alarm, GatewayLimits
 from app.pacs.origin import DicomJson, OriginAnswer
 from tests.gateway.conftest import MakeWorld

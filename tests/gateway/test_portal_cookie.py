@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.credentials import SESSION_COOKIE
+from app.core.http.credentials import SESSION_COOKIE
 from tests.core_entry.test_cross_site import ASKED, OTHER
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.people import A1, ANNA, archive

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.core.terms import Action
+from app.core.consent.terms import Action
 from app.gateway.front import Front
 from app.pacs.origin import OriginAnswer, OriginUnavailableError
 from tests.gateway.conftest import MakeWorld

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from app.core.dicomweb import Representation, Retrieve
+from app.core.consent.terms import Action, Effect
+from app.core.dicom.dicomweb import Representation, Retrieve
 from app.core.identifiers import InstanceUid
-from app.core.terms import Action, Effect
 from app.gateway.ports import Alarm
 from app.pacs.origin import OriginAnswer, OriginUnavailableError
 from tests.gateway.conftest import MakeWorld

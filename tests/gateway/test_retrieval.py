@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomweb import Retrieve
+from app.core.consent.terms import Action, Effect, Purpose
+from app.core.dicom.dicomweb import Retrieve
 from app.core.identifiers import ConsentId, StudyUid
-from app.core.terms import Action, Effect, Purpose
 from app.gateway.ports import Alarm, GatewayLimits
 from app.pacs.origin import (
     OriginAnswer,

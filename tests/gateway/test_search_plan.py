@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb import Level, Matching, Search
 from app.core.identifiers import Subject
 from app.gateway.search_plan import Way, plan, wanted
 from app.pacs.archive.origin import ArchiveOrigin

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.core.consent.terms import Action, Purpose
 from app.core.identifiers import StudyUid, Subject
-from app.core.terms import Action, Purpose
 from app.gateway.ports import GatewayLimits
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.memory_origin import MemoryOrigin

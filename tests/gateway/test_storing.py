@@ -12,14 +12,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from app.core import part10_structure
-from app.core.basis import UPLOADER as BY_ROLE
-from app.core.basis import role_id
-from app.core.events import Event, PatientEnrolled, RoleSet, RoleWithdrawn
+from app.core.consent.basis import UPLOADER as BY_ROLE
+from app.core.consent.basis import role_id
+from app.core.consent.events import Event, PatientEnrolled, RoleSet, RoleWithdrawn
+from app.core.consent.terms import Modification, Role, Window
+from app.core.dicom import part10_structure
+from app.core.dicom.storing import FailureReason, InstanceName, Refused
+from app.core.dicom.storing import Stored as Accepted
 from app.core.identifiers import Address, InstanceUid, SeriesUid, Subject, UnixTime
-from app.core.storing import FailureReason, InstanceName, Refused
-from app.core.storing import Stored as Accepted
-from app.core.terms import Modification, Role, Window
 from app.gateway.ports import Alarm, GatewayLimits
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 from app.store.journal import JournalUnavailableError

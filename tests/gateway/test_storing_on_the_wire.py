@@ -17,7 +17,7 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 
-from app.core.storing import InstanceName
+from app.core.dicom.storing import InstanceName
 from app.gateway.front import Front
 from app.gateway.ports import GatewayLimits
 from app.gateway.wire import GuardedProtocol, WireLimits

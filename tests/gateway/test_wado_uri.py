@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomweb import Representation, Retrieve
-from app.core.terms import Action
+from app.core.consent.terms import Action
+from app.core.dicom.dicomweb import Representation, Retrieve
 from app.gateway.ports import Alarm, GatewayLimits
 from app.pacs.origin import OriginAnswer
 from tests.gateway.conftest import MakeWorld

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.core.terms import Action
+from app.core.consent.terms import Action
 from app.gateway.ports import Alarm
 from tests.gateway.conftest import MakeWorld
 from tests.gateway.memory_origin import MemoryOrigin, Stored

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydicom import dcmread, dcmwrite
 
-from app.core.basis import role_id
-from app.core.events import RoleSet
+from app.core.consent.basis import role_id
+from app.core.consent.events import RoleSet
+from app.core.consent.terms import Role
 from app.core.identifiers import Address, InstanceUid, SeriesUid, StudyUid, Subject
-from app.core.terms import Role
 from tests.gateway.memory_origin import Stored
 from tests.gateway.world import ALWAYS, Reply, World
 

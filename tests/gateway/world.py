@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.core.basis import person, role_id
-from app.core.consent import GENESIS, State
-from app.core.events import ConsentGranted, ConsentRevoked, Event, PatientClaimed, PatientEnrolled, RoleSet
-from app.core.fold import fold
+from app.core.consent.basis import person, role_id
+from app.core.consent.events import ConsentGranted, ConsentRevoked, Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.fold import fold
+from app.core.consent.mirror import Standing
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import (
     Address,
     BlockHash,
@@ -25,10 +27,8 @@ from app.core.identifiers import (
     Subject,
     UnixTime,
 )
-from app.core.mirror import Standing
 from app.core.pseudonym import patient_key, study_key
 from app.core.record import AccessRecord, decode
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.ports import Alarm, GatewayLimits, Wiring
 from app.pacs.origin import Origin

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from app.chain.nodes import Nodes
+from app.core.consent.mirror import Standing
+from app.core.consent.policy import AccessRequest, Permit, decide_standing
+from app.core.consent.terms import Action, Purpose
 from app.core.identifiers import Address, StudyKey, UnixTime
-from app.core.mirror import Standing
-from app.core.policy import AccessRequest, Permit, decide_standing
-from app.core.terms import Action, Purpose
 from app.loops.follow import Follower, Rules
 from tests.support.chain import Chain, signer
 from tests.support.consents import ChainPatient

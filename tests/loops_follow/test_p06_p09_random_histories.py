@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.chain.quantities import to_quantity
-from app.core.basis import role_id
-from app.core.digest import digest
+from app.core.consent.basis import role_id
+from app.core.consent.digest import digest
+from app.core.consent.policy import AccessRequest
+from app.core.consent.terms import Action, Effect, Purpose, Role
 from app.core.identifiers import BasisId, ConsentId, PatientKey, Signer, UnixTime
-from app.core.policy import AccessRequest
-from app.core.terms import Action, Effect, Purpose, Role
 from tests.loops_follow.following import ANY_STUDY, Following, actor_of, following, rules
 from tests.support.chain import ALWAYS, Chain, signer
 from tests.support.consents import ChainPatient, claimed, terms

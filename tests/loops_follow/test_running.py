@@ -18,7 +18,7 @@ from app.chain.contracts import Contracts
 from app.chain.deploy import deploy
 from app.chain.nodes import Nodes
 from app.chain.rpc import NodeRefusedError
-from app.core.digest import digest
+from app.core.consent.digest import digest
 from app.core.identifiers import PatientKey
 from app.loops.follow import Follower, Rules
 from tests.loops_follow.following import following, rules

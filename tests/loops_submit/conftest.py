@@ -14,7 +14,7 @@ from app.chain.deployment import Deployment
 from app.chain.events import EventReader
 from app.chain.nodes import Nodes
 from app.chain.quantities import items, to_data
-from app.core.events import AccessLogged
+from app.core.consent.events import AccessLogged
 from app.core.record import LoggedAccess, genesis_head, next_head
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.lane import Lane, LaneLimits

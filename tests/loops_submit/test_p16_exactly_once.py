@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from app.core.basis import role_id
+from app.core.consent.basis import role_id
+from app.core.consent.terms import Role
 from app.core.identifiers import LogHead
-from app.core.terms import Role
 from app.loops.lane import LaneLimits, Trouble
 from app.loops.submit import Submitter
 from app.store.outbox import CallState

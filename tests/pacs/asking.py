@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from app.core.dicomweb import Representation, Retrieve
+from app.core.dicom.dicomweb import Representation, Retrieve
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.pacs.origin import Origin, OriginAnswer
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from app.core.dicomweb import Level, Representation, Search
+from app.core.dicom.dicomweb import Level, Representation, Search
 from app.core.identifiers import StudyUid, Subject
 from app.pacs.archive import reading
 from app.pacs.archive.origin import ArchiveOrigin

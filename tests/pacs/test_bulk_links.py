@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomjson import rewrite_links
-from app.core.dicomweb import Representation, Retrieve
-from app.core.dicomweb_grammar import parse
+from app.core.dicom.dicomjson import rewrite_links
+from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.dicomweb_grammar import parse
 from app.pacs.bulk_links import bulk_target
 from app.pacs.credentials import bearer_authorization
 from app.pacs.http_client import HttpLimits, HttpOrigin

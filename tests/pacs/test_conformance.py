@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.core.dicomjson import identity, rewrite_links
-from app.core.dicomweb import Level, Matching, Representation, Retrieve, Search
-from app.core.dicomweb_grammar import parse
+from app.core.dicom.dicomjson import identity, rewrite_links
+from app.core.dicom.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.matching import matches
+from app.core.dicom.search_order import rank
 from app.core.identifiers import SeriesUid, StudyUid, Subject
-from app.core.matching import matches
-from app.core.search_order import rank
 from app.pacs.origin import Listed, OriginTooBroadError
 from tests.pacs.asking import (
     AS_STORED,

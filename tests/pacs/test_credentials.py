@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.dicomweb import Level, Representation, Search
+from app.core.dicom.dicomweb import Level, Representation, Search
 from app.pacs.credentials import CredentialsError, TokenFile, basic_authorization, bearer_authorization
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.origin import OriginRefusedError

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from app.core.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb import Level, Matching, Search
 from app.pacs.date_windows import Pace, Window, newest
 
 TODAY = date(2026, 11, 22)

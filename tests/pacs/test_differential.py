@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.core.dicomweb import Representation
+from app.core.dicom.dicomweb import Representation
 from app.pacs.origin import OriginUnavailableError
 from tests.pacs.asking import DICOM_JSON, FRAMES_AS_STORED, FRAMES_DECODED, each, fetched, parts_of, retrieval
 from tests.pacs.conftest import Served

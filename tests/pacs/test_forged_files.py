@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app.core.dicomweb import Store
+from app.core.dicom.dicomweb import Store
+from app.core.dicom.part10 import Part10Scanner
+from app.core.dicom.storing import FailureReason, InstanceName, Refused, Stored
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.part10 import Part10Scanner
-from app.core.storing import FailureReason, InstanceName, Refused, Stored
 from app.gateway.upload import UploadedPart
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.reading import ReadInstance, read_instance

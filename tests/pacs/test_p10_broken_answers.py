@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.dicomweb import Level, Representation, Search
+from app.core.dicom.dicomweb import Level, Representation, Search
 from app.core.identifiers import StudyUid
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
 from app.pacs.http_connection import HttpAnswer

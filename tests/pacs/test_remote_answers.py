@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomweb import Level, Representation, Search
+from app.core.dicom.dicomweb import Level, Representation, Search
 from app.pacs.http_client import HttpLimits, HttpOrigin
 from app.pacs.origin import OriginInvalidError, OriginRefusedError, OriginUnavailableError
 from app.pacs.remote import RemoteOrigin, SearchLimits

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Matching, Representation, Search
+from app.core.dicom.dicomjson import identity
+from app.core.dicom.dicomweb import Level, Matching, Representation, Search
 from app.core.identifiers import StudyUid, Subject
 from app.pacs.http_client import HttpLimits, HttpOrigin
 from app.pacs.origin import OriginUnavailableError

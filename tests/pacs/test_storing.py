@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from pydicom import dcmread, dcmwrite
 
-from app.core.dicomweb import Level, Matching, Representation, Search
+from app.core.dicom.dicomweb import Level, Matching, Representation, Search
+from app.core.dicom.storing import FailureReason, InstanceName, Refused, Result, Stored
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
-from app.core.storing import FailureReason, InstanceName, Refused, Result, Stored
 from app.pacs.archive.files import PARTIAL_PREFIX
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.workers import Workers

@@ -7,9 +7,9 @@ import string
 
 import pytest
 
-from app.core.dicomweb import Level, Matching, Representation, Search
+from app.core.dicom.dicomweb import Level, Matching, Representation, Search
+from app.core.dicom.matching import matches
 from app.core.identifiers import SeriesUid, StudyUid
-from app.core.matching import matches
 from app.pacs.targets import retrieve_target, search_target, sendable
 from tests.pacs.asking import retrieval
 

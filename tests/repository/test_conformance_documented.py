@@ -4,7 +4,7 @@ import ast
 import re
 from functools import cache
 
-from app.core.dicomweb_grammar import ROUTES
+from app.core.dicom.dicomweb_grammar import ROUTES
 from tests.story.orthanc_requests import REQUESTS
 from tests.support.needs import PROJECT
 

@@ -1,8 +1,8 @@
-"""docs/PROBLEMS.md explains each kind of problem that app/core/problem.py can answer with, and no other."""
+"""docs/PROBLEMS.md explains each kind of problem that app/core/http/problem.py can answer with, and no other."""
 
 import re
 
-from app.core.problem import KINDS
+from app.core.http.problem import KINDS
 from tests.support.needs import PROJECT
 
 # One row each: | `invalid-uid` | 400 | … |

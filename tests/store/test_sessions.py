@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from sqlmodel import select
 
+from app.core.consent.terms import Purpose
 from app.core.identifiers import Address, UnixTime
-from app.core.terms import Purpose
 from app.store.engine import Database, StoreUnavailableError
 from app.store.sessions import BELIEVED_S, Sessions
 from app.store.siwe_nonces import KEPT_S, NotTaken, SiweNonces, Taken

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.chain.anvil import DEVELOPMENT_KEYS, free_port
+from app.core.consent.terms import Purpose
 from app.core.exported import to_line
 from app.core.identifiers import PatientKey, Subject, UnixTime
 from app.core.pseudonym import patient_key
-from app.core.terms import Purpose
 from app.demo.samples import ISSUER, PATIENTS, write_samples
 from app.store.accesses import Access, Accesses
 from app.store.engine import Database, open_database

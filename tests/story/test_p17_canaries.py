@@ -29,9 +29,9 @@ from eth_account.signers.local import LocalAccount
 from app.chain.anvil import DEVELOPMENT_KEYS
 from app.chain.contracts import CallData, Contracts
 from app.commands.client import Client, sign_typed
-from app.core.basis import role_id
+from app.core.consent.basis import role_id
+from app.core.consent.terms import Role
 from app.core.identifiers import Address, Subject
-from app.core.terms import Role
 from tests.support.chain import ALWAYS, CAST, Deployed
 from tests.support.dicom_files import write_odd_files
 from tests.support.differential import (

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+from app.core.consent.terms import Action, Purpose
 from app.core.identifiers import (
     AccessRecordId,
     Address,
@@ -14,7 +15,6 @@ from app.core.identifiers import (
     UnixTime,
 )
 from app.core.record import AccessRecord, canonical, commit
-from app.core.terms import Action, Purpose
 from app.store.journal import JournalEntry
 
 

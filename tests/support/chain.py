@@ -20,8 +20,8 @@ from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
 from app.chain.quantities import fields, quantity
 from app.chain.sender import Fees, Receipt, Signer, Unsigned, account_nonce, broadcast, receipt
+from app.core.consent.terms import Role, Window
 from app.core.identifiers import TxHash, UnixTime
-from app.core.terms import Role, Window
 
 # Which of the published development accounts plays whom.
 CAST = (

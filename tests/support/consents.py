@@ -7,13 +7,13 @@ from coincurve import PrivateKey
 
 from app.chain.anvil import DEVELOPMENT_KEYS
 from app.chain.sender import Receipt
-from app.core.basis import person
-from app.core.consent_id import consent_id
+from app.core.consent.basis import person
+from app.core.consent.consent_id import consent_id
+from app.core.consent.terms import Action, Effect, Purpose, Terms, Window
 from app.core.identifiers import Address, ConsentId, PatientKey, Signer, StudyKey, UnixTime
 from app.core.keccak import keccak256
-from app.core.messages import Claim
-from app.core.terms import Action, Effect, Purpose, Terms, Window
-from app.core.typed_data import Domains, digest, words_hash
+from app.core.signing.messages import Claim
+from app.core.signing.typed_data import Domains, digest, words_hash
 from tests.support.chain import CAST, Chain, signer
 
 EVERYTHING: tuple[StudyKey, ...] = ()

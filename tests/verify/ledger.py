@@ -7,11 +7,12 @@ from typing import Any
 
 from app.chain.quantities import to_data, to_quantity
 from app.chain.rpc import NodeRefusedError
-from app.core.basis import SELF, person, role_id
-from app.core.consent import GENESIS, State
-from app.core.events import AccessLogged, ConsentGranted, Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.basis import SELF, person, role_id
+from app.core.consent.events import AccessLogged, ConsentGranted, Event, PatientClaimed, PatientEnrolled, RoleSet
+from app.core.consent.fold import fold_all
+from app.core.consent.state import GENESIS, State
+from app.core.consent.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.core.exported import to_line
-from app.core.fold import fold_all
 from app.core.identifiers import (
     AccessRecordId,
     Address,
@@ -28,7 +29,6 @@ from app.core.identifiers import (
 )
 from app.core.keccak import keccak256
 from app.core.record import AccessRecord, LoggedAccess, canonical, commit, encode_batch, genesis_head, next_head
-from app.core.terms import Action, Capacity, Effect, Purpose, Role, Terms, Window
 from tests.core_consent.test_events import DEPLOYMENT, log_for
 
 T0 = 1_900_000_000

@@ -11,11 +11,11 @@ import pytest
 
 from app.chain.quantities import MalformedAnswerError
 from app.chain.rpc import NodeRefusedError
-from app.core.basis import SELF, UPLOADER, role_id
-from app.core.events import ConsentRevoked, RoleSet, RoleWithdrawn
+from app.core.consent.basis import SELF, UPLOADER, role_id
+from app.core.consent.events import ConsentRevoked, RoleSet, RoleWithdrawn
+from app.core.consent.terms import Action, Capacity, Modification, Purpose, Role, Window
 from app.core.identifiers import Address, BasisId, BlockHash, BlockRef, ConsentId, PatientKey, UnixTime
 from app.core.record import canonical
-from app.core.terms import Action, Capacity, Modification, Purpose, Role, Window
 from app.verify import ChainMovedError, Flaw, verify
 from app.verify.replay import CLOCK_SKEW_S
 from app.verify.report import MAX_NAMED

@@ -4,11 +4,11 @@ import random
 from dataclasses import replace
 
 from app.chain.quantities import block_hash, fields, to_quantity
-from app.core.basis import SELF
+from app.core.consent.basis import SELF
+from app.core.consent.terms import Action, Purpose
 from app.core.exported import to_line
 from app.core.identifiers import BasisId, BlockRef, LogHead, PatientKey
 from app.core.record import LoggedAccess, canonical, commit, encode_batch, genesis_head, next_head
-from app.core.terms import Action, Purpose
 from app.verify import Flaw, verify
 from tests.support.accesses import random_record
 from tests.support.chain import Chain, signer

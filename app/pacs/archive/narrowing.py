@@ -4,9 +4,9 @@ Of the ``study`` table only what stands in columns of its own can narrow; a NULL
 looked at.
 """
 
-from app.core.dicomweb import Matching, Search
-from app.core.matching import name_pattern
-from app.core.temporal import key_span
+from app.core.dicom.dicomweb import Matching, Search
+from app.core.dicom.matching import name_pattern
+from app.core.dicom.temporal import key_span
 
 _WILDCARDS = frozenset("*?")
 

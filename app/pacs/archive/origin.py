@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from app.core.dicomweb import Level, Representation, Retrieve, Search
+from app.core.consent.study_date import only_date
+from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.storing import InstanceName, Result
 from app.core.identifiers import StudyUid, Subject
-from app.core.storing import InstanceName, Result
-from app.core.study_date import only_date
 from app.pacs.archive import index, passing_by, searching
 from app.pacs.archive.bulkdata import bulk_value
 from app.pacs.archive.files import IndexedFile

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.core.dicomweb import Level, Matching, Search
+from app.core.dicom.dicomweb import Level, Matching, Search
 from app.core.identifiers import StudyUid, Subject
 from app.pacs.archive import index
 from app.pacs.archive.narrowing import study_conditions

@@ -24,8 +24,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level
+from app.core.dicom.dicomjson import identity
+from app.core.dicom.dicomweb import Level
 from app.pacs.archive.dicom_json import NestingError, to_json
 from app.pacs.identity import UID_TAGS, uid_of
 from app.pacs.origin import OriginInvalidError

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.core.attributes import ATTRIBUTES
-from app.core.dicomjson import identity
-from app.core.dicomweb import Level, Search
+from app.core.dicom.attributes import ATTRIBUTES
+from app.core.dicom.dicomjson import identity
+from app.core.dicom.dicomweb import Level, Search
+from app.core.dicom.matching import MatchingValueError, compile_matching
+from app.core.dicom.search_order import rank
 from app.core.identifiers import StudyUid, Subject
-from app.core.matching import MatchingValueError, compile_matching
-from app.core.search_order import rank
 from app.pacs.archive import index
 from app.pacs.archive.narrowing import any_of, study_conditions, uids_of
 from app.pacs.archive.study_rows import is_of_study, read_attributes

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from app.core.dicom.part10 import MAX_LOOKED_AT_BYTES, Part10Scanner
+from app.core.dicom.part10_encoding import Part10InvalidError
+from app.core.dicom.storing import FailureReason, InstanceName, Refused, Result, Stored
 from app.core.identifiers import Subject
-from app.core.part10 import MAX_LOOKED_AT_BYTES, Part10Scanner
-from app.core.part10_encoding import Part10InvalidError
-from app.core.storing import FailureReason, InstanceName, Refused, Result, Stored
 from app.pacs.archive import index
 from app.pacs.archive.files import PARTIAL_PREFIX, FileStamp
 from app.pacs.archive.reading import NotRead, ReadInstance, read_instance

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.attributes import ATTRIBUTES
-from app.core.dicomweb import Level
-from app.core.matching import name_text
-from app.core.search_order import plain_date, study_rank, text
-from app.core.temporal import moment_of
+from app.core.dicom.attributes import ATTRIBUTES
+from app.core.dicom.dicomweb import Level
+from app.core.dicom.matching import name_text
+from app.core.dicom.search_order import plain_date, study_rank, text
+from app.core.dicom.temporal import moment_of
 
 _IDENTITY = frozenset({"00080005", "00100020", "00100021"})
 # NULL in date, name and accession: not exactly one value, so only the data set itself can tell.

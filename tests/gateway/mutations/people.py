@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.core.consent.terms import Action, Effect
 from app.core.identifiers import Address, PatientKey, Subject
-from app.core.terms import Action, Effect
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.archive.workers import Workers
 from tests.gateway.conftest import MakeWorld

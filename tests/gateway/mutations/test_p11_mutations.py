@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from app.core.problem import problem
+from app.core.http.problem import problem
 from app.gateway.answering import Answer
 from app.gateway.front import Front
 from app.gateway.wire import WireLimits

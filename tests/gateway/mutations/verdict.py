@@ -6,8 +6,8 @@ import re
 import zlib
 from dataclasses import dataclass, field
 
+from app.core.http.problem import KINDS, MEDIA_TYPE, problem
 from app.core.identifiers import AccessRecordId
-from app.core.problem import KINDS, MEDIA_TYPE, problem
 from app.core.record import AccessRecord
 from tests.gateway.mutations.canaries import Found, found_in
 from tests.gateway.mutations.people import BY_NUMBER, STUDIES, Caller, House

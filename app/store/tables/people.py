@@ -1,0 +1,77 @@
+"""Who is enrolled, signed in, asking, called what."""
+
+from sqlalchemy import BigInteger, Text, UniqueConstraint
+from sqlmodel import Field
+
+from app.store.tables.row import Row, RowId
+
+
+class PatientRow(Row, table=True):
+    """A patient as enrolled here. Erasure empties patient_id, issuer and salt: then nothing ties key and person."""
+
+    __tablename__ = "patient"
+    # NULLs differ from one another, so erased rows do not collide and a person can be enrolled anew.
+    __table_args__ = (UniqueConstraint("patient_id", "issuer", name="uq_patient_subject"),)
+
+    row_id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    patient_key: bytes = Field(unique=True)
+    patient_id: str | None = Field(sa_type=Text)
+    issuer: str | None = Field(sa_type=Text)
+    salt: bytes | None
+    enrolled_at: int = Field(sa_type=BigInteger)
+    erased_at: int | None = Field(sa_type=BigInteger)
+    changed_at: int = Field(sa_type=BigInteger, index=True)
+
+
+class SessionRow(Row, table=True):
+    """A signed-in actor. The token itself is never stored, only its SHA-256."""
+
+    __tablename__ = "session"
+
+    token_hash: bytes = Field(primary_key=True)
+    actor: bytes
+    purpose: int
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger, index=True)
+    revoked_at: int | None = Field(sa_type=BigInteger)
+
+
+class SiweNonceRow(Row, table=True):
+    """A sign-in nonce: issued to one address, used once."""
+
+    __tablename__ = "siwe_nonce"
+
+    nonce: str = Field(primary_key=True, sa_type=Text)
+    address: bytes
+    issued_at: int = Field(sa_type=BigInteger, index=True)
+    used_at: int | None = Field(sa_type=BigInteger)
+
+
+class AccessRequestRow(Row, table=True):
+    """A physician asks a patient for a consent. ``terms``: JSON of what is asked; ``state``: RequestState."""
+
+    __tablename__ = "access_request"
+
+    request_id: bytes = Field(primary_key=True)
+    patient_key: bytes = Field(index=True)
+    requester: bytes = Field(index=True)
+    terms: str = Field(sa_type=Text)
+    message: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    consent_id: bytes | None
+    created_at: int = Field(sa_type=BigInteger)
+    decided_at: int | None = Field(sa_type=BigInteger)
+
+
+class DirectoryEntryRow(Row, table=True):
+    """Who an account is, in words. The chain holds ``entry_hash``; the salt keeps it from being guessed."""
+
+    __tablename__ = "directory_entry"
+
+    address: bytes = Field(primary_key=True)
+    name: str = Field(sa_type=Text)
+    organisation: str = Field(sa_type=Text)
+    registration: str = Field(sa_type=Text)
+    salt: bytes
+    entry_hash: bytes
+    updated_at: int = Field(sa_type=BigInteger)
