@@ -20,7 +20,7 @@ from app.core.signing.messages import Message
 from app.core.signing.typed_data import Refusal, digest, parse, payload
 from app.core.signing.words import words_for
 
-MessageT = TypeVar("MessageT", bound=Message)
+MessageT = TypeVar("MessageT", bound=DatedMessage)
 
 # How long a message may take from being issued to landing: time to read it, and to sleep over it for an hour.
 DEADLINE_S = 3600

@@ -29,7 +29,7 @@ from app.core.signing.typed_data import Domains, Parsed, Refusal, digest, parse,
 from app.core.signing.words import NO_NAMES, words_for
 
 PATIENTS, CONSENTS, TEAMS = (Address(bytes([mark]) * 20) for mark in (0xAB, 0xCD, 0xEF))
-DOMAINS = Domains(1, PATIENTS, CONSENTS, TEAMS)
+DOMAINS = Domains(1, PATIENTS, CONSENTS, TEAMS, EMERGENCIES)
 PATIENT = PatientKey(b"\x01" * 32)
 WALLET = Signer(b"\x02" * 20)
 PASSKEY = Signer(b"\x03" * 84)
