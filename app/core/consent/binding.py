@@ -11,6 +11,7 @@ from immutables import Map
 from app.core.consent.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer
 from app.core.consent.contradiction import ContradictionError
 from app.core.consent.events import (
+    NO_WARD,
     ControllerMoved,
     Event,
     GuardianSet,
@@ -30,7 +31,7 @@ Binding = PatientEnrolled | PatientClaimed | MoveStarted | MoveVetoed | Controll
 
 _NONE_LIVE: Map[Grantee, bytes] = Map()
 _NONE_REVOKED: Map[ConsentId, Revoked] = Map()
-_NO_WARD = _NEVER = UnixTime(0)
+_NEVER = UnixTime(0)
 _NO_SIGNER = Signer(b"")
 
 
@@ -107,7 +108,7 @@ def _erased(state: State, event: PatientErased) -> State:
         actor=None,
         guardian=None,
         move=None,
-        ward_until=_NO_WARD,
+        ward_until=NO_WARD,
         erased=True,
     )
     return with_patient(state if before.claimed else _without_claim(state, before), after, *acted)
@@ -127,7 +128,9 @@ def _move(state: State, event: MoveStarted | MoveVetoed) -> State:
         if before.move is None:
             raise ContradictionError(event, "no move is pending")
         return with_patient(state, replace(before, move=None))
-    if not is_signer(event.controller) or event.controller == before.controller:
+    # To the same one only where it is the ward's own already: a move after the ward's time then frees them.
+    frees = before.ward_until and event.ready_at > before.ward_until
+    if not is_signer(event.controller) or (event.controller == before.controller and not frees):
         raise ContradictionError(event, "not a new controller")
     move = Move(event.controller, event.ready_at)
     return with_patient(state, replace(before, move=move, move_nonce=before.move_nonce + 1))

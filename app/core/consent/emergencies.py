@@ -8,9 +8,6 @@ from app.core.consent.terms import Finding, Purpose, Window
 from app.core.identifiers import Address, EmergencyId, PatientKey, UnixTime
 from app.core.keccak import keccak256
 
-# What the contract is deployed with: how long an emergency may last, and how many one holder may open in a UTC day.
-MAX_DURATION_S = 4 * 3600
-DAILY_QUOTA = 10
 # The only purpose of use that an emergency covers.
 PURPOSE = Purpose.ETREAT
 

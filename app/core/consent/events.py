@@ -20,6 +20,9 @@ from app.core.identifiers import (
     UnixTime,
 )
 
+# The end of a ward's time, of who is no ward.
+NO_WARD = UnixTime(0)
+
 
 @dataclass(frozen=True, slots=True)
 class RoleSet:
@@ -77,7 +80,7 @@ class PatientEnrolled:
     patient: PatientKey
     claim_key: Address
     claim_until: UnixTime
-    ward_until: UnixTime
+    ward_until: UnixTime = NO_WARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ class ControllerMoved:
     patient: PatientKey
     actor: Address
     controller: Signer
-    ward_until: UnixTime
+    ward_until: UnixTime = NO_WARD
 
 
 @dataclass(frozen=True, slots=True)

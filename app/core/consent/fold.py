@@ -108,7 +108,7 @@ def _team(state: State, event: TeamCreated | TeamPartSet) -> State:
 
 def _granted(state: State, event: ConsentGranted) -> State:
     terms = event.terms
-    before, _ = of_claimed(state, event, terms.patient)
+    before = _of_grantable(state, event)
     flaw = flaw_in(terms)
     if flaw is not None:
         raise ContradictionError(event, flaw)
@@ -145,6 +145,16 @@ def _granted(state: State, event: ConsentGranted) -> State:
         state.broken_for,
         state.openings,
     )
+
+
+def _of_grantable(state: State, event: ConsentGranted) -> Patient:
+    """The patient, who is claimed; or erased, for what was given before can still be shared on, and opens nothing."""
+    before = state.patients.get(event.terms.patient)
+    if before is None or not (before.claimed or before.erased):
+        raise ContradictionError(event, "the patient is not claimed")
+    if before.erased and event.terms.parent == NO_PARENT:
+        raise ContradictionError(event, "the patient is erased")
+    return before
 
 
 def _with_grant(before: Patient, consent: grants.Consent, live: Map[Grantee, bytes]) -> Patient:

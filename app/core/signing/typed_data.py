@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.consent.basis import ADDRESS_BYTES, is_signer
-from app.core.consent.emergencies import MAX_DURATION_S
 from app.core.consent.terms import MAX_GRANTS, MAX_STUDIES, flaw_in
 from app.core.identifiers import Address
 from app.core.keccak import keccak256
@@ -182,12 +181,11 @@ def _flaw_in(message: Message) -> str | None:
 
 
 def _flaw_in_times(message: EmergencyAccess | TeamChange) -> str | None:
-    if isinstance(message, TeamChange):
+    if isinstance(message, EmergencyAccess):
+        empty = message.opening.window.end <= message.opening.window.start
+    else:
         empty = message.until <= message.start if message.until else bool(message.start)
-        return "a window that holds no instant" if empty else None
-    window = message.opening.window
-    fits = 0 < window.end - window.start <= MAX_DURATION_S
-    return None if fits else "an emergency that lasts no time, or too long"
+    return "a window that holds no instant" if empty else None
 
 
 def _signers_are_sound(message: Message) -> bool:

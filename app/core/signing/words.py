@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.core.consent.basis import person, person_of
+from app.core.consent.events import NO_WARD
 from app.core.consent.study_date import as_day
 from app.core.consent.terms import NO_PARENT, Action, DateSpan, Effect, Finding, Purpose, TeamPart, Terms
 from app.core.identifiers import ConsentId, EmergencyId, Grantee, Signer, StudyKey, UnixTime
@@ -67,7 +68,6 @@ _MONTHS = (
     "November",
     "December",
 )
-_NO_WARD = UnixTime(0)
 _LAST_DATE = UnixTime(253402300799)  # the end of the year 9999
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -83,7 +83,7 @@ class Names:
     """
 
     patient: str = ""
-    ward_until: UnixTime = _NO_WARD
+    ward_until: UnixTime = NO_WARD
     grantees: Mapping[Grantee, str] = field(default_factory=dict)
     studies: Mapping[StudyKey, str] = field(default_factory=dict)
     signers: Mapping[Signer, str] = field(default_factory=dict)
