@@ -7,8 +7,8 @@ permit or to nothing: every denial follows exactly one fresh question to the arc
 import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from types import MappingProxyType
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from app.core.consent import emergencies
 from app.core.consent.emergencies import OpenedHere
@@ -138,9 +138,7 @@ class Seen:
     def of(cls, admitted: Admitted) -> "Seen":
         """As it was when the answer was admitted."""
         is_fresh = admitted.snapshot_age_s is None
-        return cls(
-            admitted.standing, admitted.revoked_here, admitted.opened, is_fresh, UnixTime(int(admitted.at_s))
-        )
+        return cls(admitted.standing, admitted.revoked_here, admitted.opened, is_fresh, UnixTime(int(admitted.at_s)))
 
 
 class Admission:

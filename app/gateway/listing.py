@@ -167,7 +167,7 @@ class Listing:
         return page if done else None
 
     async def _patients(self, session: Session, search: Search) -> list[str]:
-        """The PatientIDs of those whose consents, control or guardianship name the caller, or an emergency of theirs."""
+        """The PatientIDs of those whose consents, control, guardianship or emergencies name the caller."""
         moment = self._admission.moment(session)
         head, opened = moment.standing.head, moment.opened
 

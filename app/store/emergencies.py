@@ -16,6 +16,7 @@ from sqlmodel import Session, col, func, select
 from app.core.consent.emergencies import OpenedHere, utc_day
 from app.core.consent.terms import Finding, Window
 from app.core.identifiers import Address, ConsentId, EmergencyId, PatientKey, Signer, UnixTime
+from app.store.consents import Consents
 from app.store.engine import ConflictError, Database
 from app.store.outbox import CallState, NewCall, OutboxCall, call_of, enqueue
 from app.store.tables import EmergencyReviewRow, EmergencyRow, OutboxCallRow
@@ -271,6 +272,26 @@ class Emergencies:
 
     def _now(self) -> UnixTime:
         return UnixTime(int(self._clock()))
+
+
+class TakenBack:
+    """Consents that were revoked here and emergencies that were found unjustified here: one set, and the same object
+    while neither changes, so that a running answer sees by identity whether it has to be decided again.
+    """
+
+    def __init__(self, consents: Consents, emergencies: Emergencies) -> None:
+        self._consents = consents
+        self._emergencies = emergencies
+        self._of: tuple[object, object] = (None, None)
+        self._both: AbstractSet[tuple[PatientKey, ConsentId]] = frozenset()
+
+    def now(self) -> AbstractSet[tuple[PatientKey, ConsentId]]:
+        revoked, ended = self._consents.revoked_here, self._emergencies.ended
+        if not ended:
+            return revoked
+        if self._of[0] is not revoked or self._of[1] is not ended:
+            self._both, self._of = frozenset(revoked) | ended, (revoked, ended)
+        return self._both
 
 
 def _stored(row: EmergencyRow, call: OutboxCallRow, review: StoredReview | None) -> StoredEmergency:
