@@ -66,7 +66,7 @@ class Admitted:
     standing: Standing
     revoked_here: RevokedHere
     at_s: float
-    opened: Opened = _NOTHING_OPENED
+    opened: Opened
     snapshot_age_s: int | None = None
 
     @property
@@ -120,7 +120,7 @@ class Moment:
 
     standing: Standing
     at_s: float
-    opened: Opened = _NOTHING_OPENED
+    opened: Opened
     snapshot_age_s: int | None = None
 
 
@@ -181,7 +181,7 @@ class Admission:
         standing = self._wiring.standing()
         if standing is None:
             raise ProblemError(problem("chain-unavailable"))
-        return Moment(standing, max(self._wiring.clock(), float(standing.timestamp)))
+        return Moment(standing, max(self._wiring.clock(), float(standing.timestamp)), _NOTHING_OPENED)
 
     def decide(
         self,

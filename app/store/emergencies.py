@@ -7,8 +7,7 @@ finds it unjustified ends it in the same way. What the chain makes of both is th
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlmodel import Session, col, func, select
@@ -30,7 +29,6 @@ _KEPT_AFTER_END_S = 60
 
 # Actor → patient → the emergency that was opened last.
 Opened = Mapping[Address, Mapping[PatientKey, OpenedHere]]
-_NONE_OPENED: Opened = MappingProxyType({})
 
 
 class QuotaReachedError(Exception):
@@ -85,7 +83,7 @@ class StoredEmergency:
 class _Counting:
     """What counts here and now: replaced whole when it changes, so that one look sees one state."""
 
-    opened: Opened = _NONE_OPENED
+    opened: Opened = field(default_factory=dict)
     ended: AbstractSet[tuple[PatientKey, ConsentId]] = frozenset()
 
 
