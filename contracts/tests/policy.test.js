@@ -14,7 +14,7 @@ const [MEMBER, LEAD] = [1, 2];
 const SETUP_SECONDS = 5000;
 // Late enough for an emergency that begins at t0 or within the minute that the chain's clock may be behind.
 const GLASS_SECONDS = 30;
-const FINDINGS = { justified: 1, unjustified: 2 };
+const FINDINGS = { justified: 1, not_justified: 2 };
 const OWN_BASES = { SELF: id("consentry.basis.self"), GUARDIAN: id("consentry.basis.guardian") };
 
 const patientKey = (name) => id(`patient ${name}`);
@@ -146,7 +146,7 @@ test("the table reaches wards, erasure and emergencies", () => {
   ]) {
     assert.ok(patients.some(reached), String(reached));
   }
-  for (const finding of [undefined, "justified", "unjustified"]) {
+  for (const finding of [undefined, "justified", "not_justified"]) {
     assert.ok(
       emergencies.some((e) => e.finding === finding),
       String(finding),
