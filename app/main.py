@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from app.api.application import create_application
 from app.api.siwe_message import Place
-from app.api.wiring import Condition
+from app.api.wiring import Condition, EmergencyRules
 from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
@@ -47,6 +47,7 @@ from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies, TakenBack
 from app.store.engine import Database, open_database
 from app.store.journal import Journal
 from app.store.leadership import Leadership
@@ -94,6 +95,16 @@ class _Ground:
     durable: Callable[[], int] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What of the database is held in memory, because every request or decision needs it."""
+
+    patients: Patients
+    consents: Consents
+    emergencies: Emergencies
+    sessions: Sessions
+
+
 @contextlib.asynccontextmanager
 async def running(
     settings: Settings, deployment: Deployment, say: Say, durable: Callable[[], int] | None = None
@@ -113,10 +124,14 @@ async def running(
         own_site_key = await asyncio.to_thread(site_key, settings)
         contracts = Contracts.of(deployment)
         ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable)
-        patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
-        await asyncio.to_thread(patients.load)
-        await asyncio.to_thread(consents.load)
-        stack.callback(patients.close)
+        kept = _Kept(Patients(database), Consents(database), Emergencies(database), Sessions(database))
+        for loaded in (kept.patients, kept.consents, kept.emergencies):
+            await asyncio.to_thread(loaded.load)
+        stack.callback(kept.patients.close)
+        rules = EmergencyRules(
+            longest_s=await contracts.ask(nodes, contracts.emergencies.max_duration_s()),
+            quota=await contracts.ask(nodes, contracts.emergencies.quota()),
+        )
         # The submitter is made below, before the journal starts and calls it.
         journal = Journal(
             database,
@@ -126,12 +141,12 @@ async def running(
         follower, submitter = _follower(ground), _submitter(ground, journal)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
-        api = _api(ground, follower, submitter, journal, patients, consents, sessions)
+        api = _api(ground, kept, rules, follower, submitter, journal)
         rest = create_application(api)
         add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
-        loops.append(settle(consents, follower.standing, _SETTLE_S))
+        loops.append(settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S))
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -219,12 +234,11 @@ def _submitter(ground: _Ground, journal: Journal) -> Submitter:
 
 def _api(
     ground: _Ground,
+    kept: _Kept,
+    rules: EmergencyRules,
     follower: Follower,
     submitter: Submitter,
     journal: Journal,
-    patients: Patients,
-    consents: Consents,
-    sessions: Sessions,
 ) -> ApiWiring:
     settings, database = ground.settings, ground.database
     return ApiWiring(
@@ -235,6 +249,8 @@ def _api(
         claim_lifetime_s=_CLAIM_LIFETIME_S,
         relayer=account(settings.relayer_key, RELAYER_INDEX).address,
         standing=follower.standing,
+        snapshot=lambda: _snapshot(follower, settings.emergency_snapshot_s),
+        emergency_rules=rules,
         condition=lambda: _condition(follower, submitter),
         wake_relay=submitter.wake,
         clock=_now,
@@ -244,10 +260,11 @@ def _api(
         nodes=ground.nodes,
         outbox=Outbox(database),
         journal=journal,
-        sessions=sessions,
+        sessions=kept.sessions,
         siwe_nonces=SiweNonces(database),
-        patients=patients,
-        consents=consents,
+        patients=kept.patients,
+        consents=kept.consents,
+        emergencies=kept.emergencies,
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
@@ -267,7 +284,9 @@ def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWi
         patients=api.patients,
         journal=api.journal,
         standing=follower.standing,
-        revoked_here=lambda: api.consents.revoked_here,
+        revoked_here=TakenBack(api.consents, api.emergencies).now,
+        opened_here=lambda: api.emergencies.opened,
+        snapshot=api.snapshot,
         study_key_of=study_key_of,
         clock=time.time,
         monotonic=time.monotonic,
@@ -357,6 +376,11 @@ def _alarm(kind: Alarm) -> None:
         _LOG.error("ALARM: the archive refuses this gateway's credentials (%s)", kind.value)
     else:
         _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
+
+
+def _snapshot(follower: Follower, oldest_s: float) -> tuple[Standing, float] | None:
+    last = follower.last_standing()
+    return last if last is not None and last[1] <= oldest_s else None
 
 
 def _late(state: BacklogState) -> None:

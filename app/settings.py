@@ -18,6 +18,8 @@ from dotenv import dotenv_values
 PREFIX = "CONSENTRY_"
 # 32 random bytes hold about 30 different ones; fewer than this were typed, not drawn.
 _DISTINCT_BYTES = 8
+# So old roles may be when the glass is broken while the chain is away (the auditor's replay knows no older ones).
+_LONGEST_SNAPSHOT_S = 900
 DEVELOPMENT_CHAIN_ID = 31337
 # Read by the command line only; known here so that they are not taken for a misspelt setting.
 CLIENT_KEYS = frozenset(
@@ -95,6 +97,7 @@ class Settings:
     upload_request_bytes: int = 16 * 1024**3
     log_flush_s: float = 1.0
     backlog_alarm_s: int = 600
+    emergency_snapshot_s: int = 900
     backlog_limit: int = 1_000_000
     cors_origins: tuple[str, ...] = ()
     cors_credentials: bool = False
@@ -217,6 +220,8 @@ def _number_problems(s: Settings) -> Iterator[str]:
     ):
         if getattr(s, name) <= 0:
             yield f"{PREFIX}{name.upper()}: must be above 0"
+    if not 0 <= s.emergency_snapshot_s <= _LONGEST_SNAPSHOT_S:
+        yield f"CONSENTRY_EMERGENCY_SNAPSHOT_S: 0 to {_LONGEST_SNAPSHOT_S}"
     if s.head_max_age_s < 0:
         yield "CONSENTRY_HEAD_MAX_AGE_S: must not be negative"
     if s.log_level not in {"debug", "info", "warning", "error"}:

@@ -139,6 +139,8 @@ class SearchGateway:
             journal=self._journal,
             standing=lambda: self._standing,
             revoked_here=lambda: nothing_revoked,
+            opened_here=dict,
+            snapshot=lambda: None,
             study_key_of=lambda salt, study: study_key(b"\x22" * 32, salt, study, 31337, Address(b"\x11" * 20)),
             clock=time.time,
             monotonic=time.monotonic,

@@ -16,7 +16,15 @@ from sqlmodel import Session, col, select
 
 from app.core.identifiers import PatientKey, Subject, UnixTime
 from app.store.engine import ConflictError, Database, StoreUnavailableError
-from app.store.tables import AccessRecordRow, AccessRequestRow, ConsentMessageRow, PatientRow, RevocationMessageRow
+from app.store.tables import (
+    AccessRecordRow,
+    AccessRequestRow,
+    ConsentMessageRow,
+    EmergencyReviewRow,
+    EmergencyRow,
+    PatientRow,
+    RevocationMessageRow,
+)
 
 _MISS_PAUSE_S = 1.0
 # Gateways' clocks may differ, and a transaction may commit late: each reading looks back this far.
@@ -128,6 +136,10 @@ class Patients:
             connection.execute(
                 update(AccessRequestRow).where(col(AccessRequestRow.patient_key) == key).values(terms="", message="")
             )
+            emergencies = update(EmergencyRow).where(col(EmergencyRow.patient_key) == key)
+            connection.execute(emergencies.values(reason="", reason_salt=b""))
+            reviews = update(EmergencyReviewRow).where(col(EmergencyReviewRow.patient_key) == key)
+            connection.execute(reviews.values(note="", note_salt=b""))
             return erased.rowcount == 1
 
         done = await self._database.writing(work)

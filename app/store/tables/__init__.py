@@ -8,6 +8,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -18,6 +19,8 @@ __all__ = [
     "ChainBatchRow",
     "ConsentMessageRow",
     "DirectoryEntryRow",
+    "EmergencyReviewRow",
+    "EmergencyRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PatientRow",
