@@ -205,7 +205,7 @@ class Admission:
         moment = self.moment()
         patient = self._wiring.patients.by_subject(subject)
         now = UnixTime(int(moment.at_s))
-        if patient is None or now >= session.expires_at:
+        if patient is None or now >= session.expires_at or session.life.over:
             return None
         verdict = decide_storing(moment.standing, session.actor, patient.key, now)
         if not isinstance(verdict, Permit):
@@ -220,7 +220,7 @@ class Admission:
         """
         wiring = self._wiring
         standing = wiring.standing()
-        if standing is None:
+        if standing is None or admitted.session.life.over:
             return False
         now = UnixTime(int(max(wiring.clock(), standing.timestamp)))
         revoked_here = wiring.revoked_here()

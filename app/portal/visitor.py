@@ -23,9 +23,13 @@ def local_path(asked: str, otherwise: str = "/") -> str:
 
 
 async def session_of(request: Request, sessions: Sessions) -> Session | None:
-    """The session of the portal's cookie; None when there is none. Raises StoreUnavailableError."""
+    """The session of the portal's cookie; None when there is none, and for a program's token, which opens no page.
+
+    Raises StoreUnavailableError.
+    """
     token = token_of(request.scope["headers"], cookie=True)
-    return None if isinstance(token, Problem) else await sessions.find(token)
+    session = None if isinstance(token, Problem) else await sessions.find(token)
+    return session if session is not None and session.reach.api else None
 
 
 def comes_from_elsewhere(request: Request) -> bool:

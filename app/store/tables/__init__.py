@@ -8,6 +8,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.oauth import OauthClientRow, OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -18,6 +19,11 @@ __all__ = [
     "ChainBatchRow",
     "ConsentMessageRow",
     "DirectoryEntryRow",
+    "OauthClientRow",
+    "OauthCodeRow",
+    "OauthDeviceRow",
+    "OauthFamilyRow",
+    "OauthRefreshRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PatientRow",
