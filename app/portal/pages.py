@@ -11,8 +11,8 @@ from app.core.http.problem import ProblemError, problem
 from app.portal.templating import GUARDING, READ, page
 from app.portal.viewer import viewer
 from app.portal.viewer_files import ViewerFolder
-from app.portal.visitor import SIGN_IN, comes_from_elsewhere, local_path, session_of, without_session
-from app.store.sessions import Session, Sessions
+from app.portal.visitor import SIGN_IN, comes_from_elsewhere, local_path, session_of, short_account, without_session
+from app.store.sessions import Sessions
 
 _STATIC = Path(__file__).parent / "static"
 _PARTS = {"consentry.css": "text/css", "icon.svg": "image/svg+xml", "signin.js": "text/javascript"}
@@ -27,14 +27,14 @@ def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
     @router.api_route("/", methods=READ)
     async def start(request: Request) -> Response:
         session = await session_of(request, sessions)
-        return page("start.html", origin=origin_url, account=_account(session))
+        return page("start.html", origin=origin_url, account=short_account(session))
 
     @router.api_route(SIGN_IN, methods=READ)
     async def signin(request: Request, next: str = "/") -> Response:  # noqa: A002 - the parameter's name in the address
         session = await session_of(request, sessions)
         if session is None and comes_from_elsewhere(request):
             return without_session(request)
-        return page("signin.html", origin=origin_url, account=_account(session), after=local_path(next))
+        return page("signin.html", origin=origin_url, account=short_account(session), after=local_path(next))
 
     @router.post("/signout")
     async def signout(request: Request) -> Response:
@@ -57,11 +57,3 @@ def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
 
     router.include_router(viewer(origin_url, ViewerFolder(viewer_dir), sessions))
     return router
-
-
-def _account(session: Session | None) -> str:
-    """The wallet's address, short enough to be compared by eye; "" when nobody is signed in."""
-    if session is None:
-        return ""
-    digits = session.actor.hex()
-    return f"0x{digits[:6]}…{digits[-4:]}"

@@ -48,3 +48,11 @@ def without_session(request: Request) -> Response:
     if comes_from_elsewhere(request):
         return page("again.html", address=asked)
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': asked})}", 303, {"Cache-Control": "private, no-store"})
+
+
+def short_account(session: Session | None) -> str:
+    """The wallet's address, short enough to be compared by eye; "" when nobody is signed in."""
+    if session is None:
+        return ""
+    digits = session.actor.hex()
+    return f"0x{digits[:6]}…{digits[-4:]}"

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from app.core.consent.terms import Purpose
 from app.core.identifiers import Address, UnixTime
-from app.store.ending import end_families, forget_ended
+from app.store.ending import end_families, end_session, forget_ended
 from app.store.engine import Database
 from app.store.sessions import hash_of
 from app.store.tables import OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow, SessionRow
@@ -141,7 +141,9 @@ class OauthGrants:
         return self._database.read(work)
 
     def begin_by_code(self, code: Code, issued: Issued) -> bytes | None:
-        """The family of tokens that the code is exchanged for. None: it was taken meanwhile."""
+        """The family of tokens that the code is exchanged for. None: it was taken meanwhile, or whoever allowed it
+        signed out.
+        """
         family = secrets.token_bytes(FAMILY_BYTES)
         return self._begin(
             OauthCodeRow,
@@ -218,14 +220,18 @@ class OauthGrants:
 
         return self._database.read(work)
 
-    def signed_in_by(self, family: bytes) -> bytes | None:
-        """The session with which the person let the program in."""
+    def end_sign_in(self, family: bytes) -> list[bytes]:
+        """Ends the family and the session with which the person let the program in, as if they had signed out there.
 
-        def work(transaction: Session) -> bytes | None:
+        Gives the sessions that ended.
+        """
+        now = int(self._clock())
+
+        def work(transaction: Session) -> list[bytes]:
             row = transaction.get(OauthFamilyRow, family)
-            return None if row is None else row.signed_in_by
+            return [] if row is None else end_session(transaction, row.signed_in_by, now)
 
-        return self._database.read(work)
+        return self._database.write(work)
 
     def of_actor(self, actor: Address) -> list[SignIn]:
         """The programs that somebody let in and that still are, the newest first."""
@@ -261,6 +267,11 @@ class OauthGrants:
         now = int(self._clock())
 
         def work(transaction: Session) -> bytes | None:
+            # Locked before the code, as whoever signs out does it: that comes before or after this, and not between
+            given_with = col(SessionRow.token_hash) == allowed.signed_in_by
+            person = transaction.exec(select(SessionRow).where(given_with).with_for_update()).one_or_none()
+            if person is None or person.revoked_at is not None:
+                return None
             taken: CursorResult[tuple[()]] = transaction.connection().execute(
                 update(table)
                 .where(which, col(table.used_at).is_(None))  # type: ignore[arg-type]  # a condition
