@@ -22,7 +22,7 @@ ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="The pr
 
 
 @client.command("add")
-def add(
+def add(  # noqa: PLR0917 - options
     client_id: ClientArgument,
     name: Annotated[str, typer.Option(help="What people read when the program asks.")],
     redirect: Annotated[
