@@ -41,7 +41,7 @@ def challenge(verifier: str = VERIFIER) -> str:
 
 def asking(**changes: str | None) -> dict[str, str]:
     """The parameters of an authorization request; None leaves one out."""
-    given: dict[str, str | None] = {
+    usual: dict[str, str | None] = {
         "response_type": "code",
         "client_id": "viewer",
         "redirect_uri": CALLBACK,
@@ -51,20 +51,20 @@ def asking(**changes: str | None) -> dict[str, str]:
         "code_challenge": challenge(),
         "code_challenge_method": "S256",
         "purpose": "TREAT",
-    } | changes
-    return {name: value for name, value in given.items() if value is not None}
+    }
+    return {name: value for name, value in (usual | changes).items() if value is not None}
 
 
 def exchanging(code: str, /, **changes: str | None) -> dict[str, str]:
     """The parameters that exchange a code."""
-    given: dict[str, str | None] = {
+    usual: dict[str, str | None] = {
         "grant_type": "authorization_code",
         "client_id": "viewer",
         "code": code,
         "redirect_uri": CALLBACK,
         "code_verifier": VERIFIER,
-    } | changes
-    return {name: value for name, value in given.items() if value is not None}
+    }
+    return {name: value for name, value in (usual | changes).items() if value is not None}
 
 
 def sent_to(answer: Answer) -> tuple[str, dict[str, str]]:

@@ -97,14 +97,13 @@ async def test_less_may_be_asked_for_and_what_was_allowed_stays(programs: Progra
 
 
 async def test_renewing_does_not_go_on_for_ever(programs: Programs) -> None:
-    token, began_at = (await programs.tokens())["refresh_token"], programs.api.now
+    told, began_at = await programs.tokens(), programs.api.now
     for after_s in range(290, 3_000, 290):
         programs.api.now = UnixTime(began_at + after_s)
-        told = (await programs.renewed(token)).json()
-        token = told["refresh_token"]
+        told = (await programs.renewed(told["refresh_token"])).json()
         assert told["expires_in"] == min(300, 3_000 - after_s)
     programs.api.now = UnixTime(began_at + 3_000)
-    assert refusal(await programs.renewed(token)) == (400, "invalid_grant")
+    assert refusal(await programs.renewed(told["refresh_token"])) == (400, "invalid_grant")
     assert await alive(programs, told["access_token"]) == [False]
 
 
@@ -189,7 +188,7 @@ async def test_a_code_that_was_issued_while_somebody_signed_out_is_worth_nothing
     grants.keep_code = kept.append  # type: ignore[method-assign,assignment]
     code = await programs.code()
     await programs.api.wiring.sessions.revoke(session.token_hash)
-    del grants.keep_code  # type: ignore[method-assign]
+    del grants.keep_code
     grants.keep_code(kept[0])  # type: ignore[arg-type]
     assert refusal(await programs.token(exchanging(code))) == (400, "invalid_grant")
 

@@ -39,7 +39,9 @@ async def served(request: Request, wiring: Wiring, work: Callable[[OauthRequest]
     if asked is None:
         name = "invalid_request"
         return response(Reply(400, {"error": name, "error_description": DESCRIPTIONS[name]}))
-    return response(await answered(wiring, asked, work))
+    # Anybody may ask, and most of it writes: a few at a time, or they would crowd out the journal's writes
+    async with wiring.oauth.turns:
+        return response(await answered(wiring, asked, work))
 
 
 async def answered(wiring: Wiring, asked: OauthRequest, work: Callable[[OauthRequest], Found]) -> Found:

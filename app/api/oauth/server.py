@@ -1,5 +1,6 @@
 """The authorization server: Authlib's grammar over our storage. Everything here blocks: it runs in a thread."""
 
+import asyncio
 import logging
 from typing import Any, cast
 
@@ -31,12 +32,17 @@ from app.store.sessions import new_token
 logging.getLogger("authlib").setLevel(logging.INFO)
 
 
+# Requests of programs, which anybody may send, that are answered at the same time.
+_AT_ONCE = 2
+
+
 class OauthServer(AuthorizationServer):
-    """One per process; any thread may call."""
+    """One per process; any thread may call. ``turns``: to be held, on the event loop, by what anybody may ask."""
 
     def __init__(self, ground: OauthGround) -> None:
         super().__init__()
         self.ground = ground
+        self.turns = asyncio.Semaphore(_AT_ONCE)
         tokens = ground.issuer, ground.key, ground.clock, ground.token_lifetime_s
         self.register_grant(CodeGrant, [S256Only(required=True), IdTokensOfCodes(*tokens)])
         self.register_grant(DeviceGrant, [IdTokens(*tokens)])
