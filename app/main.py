@@ -15,6 +15,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.api.application import create_application
+from app.api.oauth.ground import OauthGround
+from app.api.oauth.id_tokens import SigningKey
+from app.api.oauth.server import OauthServer
 from app.api.siwe_message import Place
 from app.api.wiring import Condition, EmergencyRules
 from app.api.wiring import Wiring as ApiWiring
@@ -31,7 +34,7 @@ from app.gateway.front import MOUNT, Front
 from app.gateway.ports import Alarm, GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
 from app.gateway.serving import server_config, set_aside_long_lived_objects
-from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, site_key
+from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, id_token_key, site_key
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
@@ -42,6 +45,7 @@ from app.loops.submit import Submitter
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.portal.pages import add_pages
+from app.portal.program_pages import program_pages
 from app.settings import Settings
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
@@ -91,6 +95,7 @@ class _Ground:
     database: Database
     origin: Origin
     site_key: bytes
+    id_token_key: SigningKey
     say: Say
     durable: Callable[[], int] | None
 
@@ -122,8 +127,9 @@ async def running(
         database = await _database(settings, stack)
         origin = await _origin(settings, stack, say)
         own_site_key = await asyncio.to_thread(site_key, settings)
+        signing = await asyncio.to_thread(id_token_key, settings)
         contracts = Contracts.of(deployment)
-        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable)
+        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, signing, say, durable)
         kept = _Kept(Patients(database), Consents(database), Emergencies(database), Sessions(database))
         for loaded in (kept.patients, kept.consents, kept.emergencies):
             await asyncio.to_thread(loaded.load)
@@ -144,6 +150,7 @@ async def running(
         api = _api(ground, kept, rules, follower, submitter, journal)
         rest = create_application(api)
         add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
+        rest.include_router(program_pages(api))
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S))
@@ -268,6 +275,16 @@ def _api(
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
+        oauth=OauthServer(
+            OauthGround.over(
+                database,
+                settings.origin_url,
+                ground.id_token_key,
+                _now,
+                settings.program_token_lifetime_s,
+                settings.program_refresh_lifetime_s,
+            )
+        ),
     )
 
 

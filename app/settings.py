@@ -90,7 +90,10 @@ class Settings:
     site_key: str = ""
     recorder_key: str = ""
     relayer_key: str = ""
+    id_token_key: str = ""
     token_lifetime_s: int = 8 * 3600
+    program_token_lifetime_s: int = 3600
+    program_refresh_lifetime_s: int = 7 * 86400
     subject_ttl_s: float = 30.0
     uploads: int = 8
     upload_instance_bytes: int = 2 * 1024**3
@@ -215,6 +218,8 @@ def _number_problems(s: Settings) -> Iterator[str]:
         "upload_instance_bytes",
         "upload_request_bytes",
         "token_lifetime_s",
+        "program_token_lifetime_s",
+        "program_refresh_lifetime_s",
         "backlog_alarm_s",
         "backlog_limit",
     ):
@@ -300,7 +305,7 @@ def _public_problems(s: Settings) -> Iterator[str]:
 
 
 def _secret_problems(s: Settings) -> Iterator[str]:
-    for name in ("site_key", "recorder_key", "relayer_key"):
+    for name in ("site_key", "recorder_key", "relayer_key", "id_token_key"):
         flaw = _key_flaw(s, name)
         if flaw:
             yield flaw
@@ -343,7 +348,7 @@ def _key_flaw(s: Settings, name: str) -> str:
         return f"{key}: 32 bytes in hexadecimal"
     if len(set(bytes.fromhex(digits))) < _DISTINCT_BYTES:
         return f"{key}: not random"
-    if name != "site_key" and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
+    if name in {"recorder_key", "relayer_key"} and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
         return f"{key}: a published development key"
     return ""
 

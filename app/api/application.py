@@ -22,6 +22,8 @@ from app.api import (
     signin,
 )
 from app.api.envelope import Envelope, answer
+from app.api.oauth import answering as oauth
+from app.api.oauth import programs
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
 from app.core.http.problem import Problem, ProblemError, problem
@@ -39,6 +41,8 @@ _MODULES = (
     accesses,
     explain,
     health,
+    oauth,
+    programs,
 )
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "invalid-request", 413: "payload-too-large"}
 # What a failure of ours is to the caller; a subclass that is not named here is what its parent is.

@@ -65,7 +65,17 @@ class Caller:
 
 
 async def session_of(request: Request) -> Session:
-    """The session of a request. Raises 400 or 401."""
+    """The session of somebody who signed in themselves. Raises 400, 401, or 403 for a program's token, which may do
+    nothing here.
+    """
+    session = await any_session_of(request)
+    if not session.reach.api:
+        raise ProblemError(problem("insufficient-scope"))
+    return session
+
+
+async def any_session_of(request: Request) -> Session:
+    """The session of a request, be it a program's. Raises 400 or 401."""
     wiring = wiring_of(request)
     token = token_of(request.scope["headers"], cookie=True)
     if isinstance(token, Problem):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api.body import Strict, body_of, documented
-from app.api.caller import session_of, standing_for
+from app.api.caller import any_session_of, standing_for
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex
 from app.api.siwe_message import MAX_AGE_S, compose, read
 from app.api.wiring import Wiring, reading_turn, wiring_of
@@ -101,9 +101,9 @@ async def give_session(
 
 
 @router.post("/auth/logout", status_code=204)
-async def logout(request: Request, response: Response, session: Annotated[Session, Depends(session_of)]) -> None:
-    """End the session; its token is worth nothing from now on, here at once and on other gateways within two
-    seconds.
+async def logout(request: Request, response: Response, session: Annotated[Session, Depends(any_session_of)]) -> None:
+    """End the session, with the programs that it let in and their refresh tokens: nothing of it is worth anything from
+    now on, here at once and on other gateways within two seconds. A program's token ends the program's sign-in.
     """
     await wiring_of(request).sessions.revoke(session.token_hash)
     response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="strict")

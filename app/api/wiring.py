@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from app.api.oauth.server import OauthServer
 from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
@@ -85,6 +86,7 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
+    oauth: OauthServer
 
     @property
     def domains(self) -> Domains:

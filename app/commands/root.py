@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "request": ("people", "request", True),
     "role": ("chain", "role", True),
     "directory": ("directory", "directory", True),
+    "client": ("programs", "client", True),
     "db": ("chain", "database", True),
     "team": ("team", "team", True),
     "consent": ("consent", "consent", True),

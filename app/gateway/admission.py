@@ -277,7 +277,7 @@ class Admission:
         moment = self._fresh_moment()
         patient = self._wiring.patients.by_subject(subject)
         now = UnixTime(int(moment.at_s))
-        if patient is None or now >= session.expires_at:
+        if patient is None or now >= session.expires_at or session.life.over:
             return None
         verdict = decide_storing(moment.standing, session.actor, patient.key, now)
         if not isinstance(verdict, Permit):
@@ -292,7 +292,7 @@ class Admission:
         """
         wiring = self._wiring
         moment = self._moment(admitted.session)
-        if moment is None:
+        if moment is None or admitted.session.life.over:
             return False
         now = UnixTime(int(moment.at_s))
         revoked_here = wiring.revoked_here()

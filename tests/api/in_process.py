@@ -11,6 +11,9 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Scope
 
 from app.api.application import create_application
+from app.api.oauth.ground import OauthGround
+from app.api.oauth.id_tokens import SigningKey
+from app.api.oauth.server import OauthServer
 from app.api.siwe_message import Place
 from app.api.wiring import EmergencyRules, Wiring
 from app.chain.artefacts import NAMES
@@ -36,6 +39,7 @@ from app.store.siwe_nonces import SiweNonces
 NOW = UnixTime(1_790_000_000)
 CHAIN_ID = 31337
 SITE_KEY = bytes(32)
+SIGNING_KEY = SigningKey(bytes(range(1, 33)))
 PATIENT, PHYSICIAN, AUDITOR, STRANGER = (Address(bytes([n]) * 20) for n in (1, 2, 3, 4))
 PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
@@ -100,6 +104,9 @@ class InProcess:
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database),
                 directory=Directory(self.database),
+                oauth=OauthServer(
+                    OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
+                ),
             ),
         )
 

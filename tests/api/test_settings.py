@@ -14,6 +14,7 @@ _REAL = {
     "CONSENTRY_SITE_KEY": _KEY_A,
     "CONSENTRY_RECORDER_KEY": _KEY_B,
     "CONSENTRY_RELAYER_KEY": _KEY_C,
+    "CONSENTRY_ID_TOKEN_KEY": _KEY_A,
 }
 _PACS = {"CONSENTRY_PACS_URL": "https://pacs.example.org/dicom-web"}
 # The first and the last of anvil's published accounts.
@@ -52,6 +53,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ({"CONSENTRY_SITE_KEY": "<32 bytes>"}, "CONSENTRY_SITE_KEY"),
         ({"CONSENTRY_SITE_KEY": "00" * 32}, "CONSENTRY_SITE_KEY"),
         ({"CONSENTRY_SITE_KEY": _KEY_A[:-2]}, "CONSENTRY_SITE_KEY"),
+        ({"CONSENTRY_ID_TOKEN_KEY": ""}, "CONSENTRY_ID_TOKEN_KEY"),
+        ({"CONSENTRY_ID_TOKEN_KEY": "11" * 32}, "CONSENTRY_ID_TOKEN_KEY"),
+        ({"CONSENTRY_PROGRAM_TOKEN_LIFETIME_S": "0"}, "CONSENTRY_PROGRAM_TOKEN_LIFETIME_S"),
+        ({"CONSENTRY_PROGRAM_REFRESH_LIFETIME_S": "-1"}, "CONSENTRY_PROGRAM_REFRESH_LIFETIME_S"),
         ({"CONSENTRY_RECORDER_KEY": ""}, "CONSENTRY_RECORDER_KEY"),
         ({"CONSENTRY_RELAYER_KEY": "replace-me"}, "CONSENTRY_RELAYER_KEY"),
         ({"CONSENTRY_RELAYER_KEY": "0x" + _KEY_B.upper()}, "CONSENTRY_RELAYER_KEY"),
@@ -157,7 +162,8 @@ def test_what_is_fine_for_a_pacs() -> None:
 def test_what_is_fine_on_the_development_chain() -> None:
     local = {"CONSENTRY_RPC_URL": "http://127.0.0.1:8545", "CONSENTRY_CHAIN_ID": "31337"}
     keys = {"CONSENTRY_RECORDER_KEY": _PUBLISHED, "CONSENTRY_RELAYER_KEY": _PUBLISHED_LAST}
-    settings = load(local | keys | {"CONSENTRY_SITE_KEY": _KEY_A, "CONSENTRY_FINALITY": "2"}, None)
+    more = {"CONSENTRY_SITE_KEY": _KEY_A, "CONSENTRY_ID_TOKEN_KEY": _KEY_B, "CONSENTRY_FINALITY": "2"}
+    settings = load(local | keys | more, None)
     assert settings.confirmations == 2
 
 

@@ -23,6 +23,7 @@ NOT_IMPORTED = {
     "pylibjpeg-openjpeg": "pydicom finds it",
     "pylibjpeg-rle": "pydicom finds it",
     "psycopg": "SQLAlchemy finds it by the database's address",
+    "types-authlib": "mypy finds it",
     "types-requests": "mypy finds it",
 }
 PROGRAMS = {"coverage", "import-linter", "mypy", "ruff", "slither-analyzer", "uv", "pytest-asyncio", "flit-core"}

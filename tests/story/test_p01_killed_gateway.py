@@ -101,6 +101,7 @@ def _settings(chain: Chain, folder: Path, port: int) -> dict[str, str]:
         "CONSENTRY_SITE_KEY": _SITE_KEY.hex(),
         "CONSENTRY_RECORDER_KEY": keys["recorder"],
         "CONSENTRY_RELAYER_KEY": keys["relayer"],
+        "CONSENTRY_ID_TOKEN_KEY": _SITE_KEY[::-1].hex(),
         "CONSENTRY_LOG_LEVEL": "error",
     }
 

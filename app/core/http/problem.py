@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "siwe-expired": (401, "The sign-in message is used or out of its time"),
     "bad-signature": (401, "The signature does not verify"),
     "forbidden": (403, "This needs a role or capacity that the caller does not hold"),
+    "insufficient-scope": (403, "The token was not issued for this"),
     "not-found": (404, "Nothing here"),
     "method-not-allowed": (405, "This method is not served here"),
     "not-acceptable": (406, "No representation satisfies the Accept header"),
@@ -84,4 +85,6 @@ def problem(name: str) -> Problem:
     headers: tuple[tuple[str, str], ...] = ()
     if status == 401:  # RFC 9110 §11.6.1: a 401 names the scheme
         headers = (("WWW-Authenticate", 'Bearer realm="consentry"'),)
+    elif name == "insufficient-scope":  # RFC 6750 §3.1
+        headers = (("WWW-Authenticate", 'Bearer realm="consentry", error="insufficient_scope"'),)
     return Problem(name, status, title, headers)

@@ -9,6 +9,7 @@ from app.store.tables.chain_work import (
     RevocationMessageRow,
 )
 from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
+from app.store.tables.oauth import OauthClientRow, OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -21,6 +22,11 @@ __all__ = [
     "DirectoryEntryRow",
     "EmergencyReviewRow",
     "EmergencyRow",
+    "OauthClientRow",
+    "OauthCodeRow",
+    "OauthDeviceRow",
+    "OauthFamilyRow",
+    "OauthRefreshRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PatientRow",
