@@ -57,6 +57,7 @@ from app.store.outbox import Outbox
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+from app.store.verifications import Verifications
 from app.upstream import remote_origin
 
 _LOG = logging.getLogger(__name__)
@@ -268,6 +269,7 @@ def _api(
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
+        verifications=Verifications(database),
     )
 
 

@@ -20,6 +20,7 @@ from app.api import (
     explain,
     health,
     signin,
+    verifications,
 )
 from app.api.envelope import Envelope, answer
 from app.api.wiring import Wiring
@@ -38,6 +39,7 @@ _MODULES = (
     emergency_reviews,
     accesses,
     explain,
+    verifications,
     health,
 )
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "invalid-request", 413: "payload-too-large"}
@@ -64,6 +66,7 @@ def create_application(wiring: Wiring) -> FastAPI:
     )
     application.state.wiring = wiring
     application.state.probes = health.Probes(wiring)
+    application.state.verifications = set()
     application.state.reading_turn = asyncio.Semaphore(1)
     for module in _MODULES:
         application.include_router(module.router)

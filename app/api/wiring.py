@@ -24,6 +24,7 @@ from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+from app.store.verifications import Verifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
+    verifications: Verifications
 
     @property
     def domains(self) -> Domains:

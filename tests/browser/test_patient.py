@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.chromium import Window
 from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
 
 pytestmark = pytest.mark.browser
