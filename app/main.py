@@ -61,6 +61,7 @@ from app.store.outbox import Outbox
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+from app.store.verifications import Verifications
 from app.upstream import remote_origin
 
 _LOG = logging.getLogger(__name__)
@@ -285,6 +286,7 @@ def _api(
                 settings.program_refresh_lifetime_s,
             )
         ),
+        verifications=Verifications(database),
     )
 
 

@@ -23,7 +23,13 @@ _LONGEST_SNAPSHOT_S = 900
 DEVELOPMENT_CHAIN_ID = 31337
 # Read by the command line only; known here so that they are not taken for a misspelt setting.
 CLIENT_KEYS = frozenset(
-    {"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"}
+    {
+        "CONSENTRY_WALLET_KEY",
+        "CONSENTRY_KEYSTORE_PASSWORD",
+        "CONSENTRY_GATEWAY_URL",
+        "CONSENTRY_TOKEN",
+        "CONSENTRY_AUDIT_RPC",
+    }
 )
 # RFC 6454 §6.2, without the ports that browsers leave out; "null", which any page can be, is none.
 _ORIGIN = re.compile(

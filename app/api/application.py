@@ -20,6 +20,7 @@ from app.api import (
     explain,
     health,
     signin,
+    verifications,
 )
 from app.api.envelope import Envelope, answer
 from app.api.oauth import answering as oauth
@@ -40,6 +41,7 @@ _MODULES = (
     emergency_reviews,
     accesses,
     explain,
+    verifications,
     health,
     oauth,
     programs,
@@ -68,6 +70,7 @@ def create_application(wiring: Wiring) -> FastAPI:
     )
     application.state.wiring = wiring
     application.state.probes = health.Probes(wiring)
+    application.state.verifications = set()
     application.state.reading_turn = asyncio.Semaphore(1)
     for module in _MODULES:
         application.include_router(module.router)

@@ -25,6 +25,7 @@ from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+from app.store.verifications import Verifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Wiring:
     access_requests: AccessRequests
     directory: Directory
     oauth: OauthServer
+    verifications: Verifications
 
     @property
     def domains(self) -> Domains:

@@ -29,12 +29,14 @@ export function wordsOf(document_) {
  * title     what is being done
  * issue     async () => {typed_data, …}: the document to sign
  * send      where the signed document goes, or a function of what was issued that says so
+ * more      () => what else is handed in with it
  * follow    (answer) => path of something with a `status`, asked until `settled(view)`: "done", "failed" or ""
  * settled   see there
+ * handedIn  (answer) => …: what else is to be done once the gateway has it
  * atOnce    what holds as soon as it is handed in; "" if nothing does
  * done      what holds once it is settled
  */
-export async function signed({ title, issue, send, follow = null, settled = () => "done", atOnce = "", done }) {
+export async function signed({ title, issue, send, more = () => ({}), follow = null, settled = () => "done", handedIn = async () => {}, atOnce = "", done }) {
   if (busy) return null; // the first of two clicks is at it
   busy = true;
   const steps = new Steps(title);
@@ -43,8 +45,9 @@ export async function signed({ title, issue, send, follow = null, settled = () =
     const signature = await steps.signature(issued.typed_data);
     const path = typeof send === "function" ? send(issued) : send;
     steps.waiting(_("Handing it in …"));
-    const answer = await post(path, { typed_data: issued.typed_data, signature });
+    const answer = await post(path, { ...more(), typed_data: issued.typed_data, signature });
     busy = false; // whoever leaves the dialog now leaves something that goes on by itself
+    await handedIn(answer);
     await steps.followed(answer, { follow, settled, atOnce, done });
     return answer;
   } catch (error) {

@@ -1,6 +1,7 @@
 """The tables. The catalogue knows a table once its module is imported, so every one is named here."""
 
 from app.store.tables.access_log import AccessOutcomeRow, AccessRecordRow
+from app.store.tables.audits import VerificationRow
 from app.store.tables.chain_work import (
     ChainBatchRow,
     ConsentMessageRow,
@@ -35,4 +36,5 @@ __all__ = [
     "RowId",
     "SessionRow",
     "SiweNonceRow",
+    "VerificationRow",
 ]
