@@ -81,6 +81,8 @@ def said(  # noqa: PLR0913 - a page is made of as much
         form=form,
         answer=answer,
         button=button,
+        # What was asked wrongly is not said again, not even where the language is chosen
+        **({"here": "/"} if status >= 400 else {}),
     )
 
 

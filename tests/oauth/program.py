@@ -12,11 +12,13 @@ from app.api.application import create_application
 from app.core.consent.terms import Purpose
 from app.core.http.credentials import SESSION_COOKIE
 from app.core.identifiers import Address, UnixTime
+from app.portal.pages import add_pages
 from app.portal.program_pages import program_pages
 from app.store.engine import Database
 from app.store.oauth_clients import OauthClient
 from app.store.sessions import Session
 from tests.api.in_process import PHYSICIAN, Answer, InProcess, asked
+from tests.support.needs import PROJECT
 
 ISSUER = "http://localhost:8080"
 CALLBACK = "https://viewer.example/callback"
@@ -98,6 +100,7 @@ class Programs:
     def __post_init__(self) -> None:
         self.api = InProcess(self.database)
         self.application = create_application(self.api.wiring)
+        add_pages(self.application, ISSUER, PROJECT / "viewer")
         self.application.include_router(program_pages(self.api.wiring))
         for client in (VIEWER, OTHER, DESKTOP):
             self.api.wiring.oauth.ground.clients.put(client)
@@ -183,6 +186,7 @@ class Programs:
 
 def form_of(answer: Answer) -> tuple[str, set[str]]:
     """Where the page's form goes, and which answers it offers."""
-    action = re.search(r'<form[^>]* action="([^"]*)"', answer.text)
+    main = answer.text.partition("<main")[2].partition("</main>")[0]
+    action = re.search(r'<form[^>]* action="([^"]*)"', main)
     assert action is not None
     return html.unescape(action[1]), set(re.findall(r'name="answer" value="([^"]*)"', answer.text))
