@@ -15,16 +15,13 @@ KEPT_AFTER_END_S = 86_400
 
 
 def end_session(transaction: Session, token_hash: bytes, now: int) -> list[bytes]:
-    """Ends a session with the family that it belongs to and the programs that it let in. Gives the sessions ended."""
+    """Ends a session with the family that it belongs to and the programs that it let in. Gives the sessions ended.
+
+    Codes that still wait are worth nothing from now on: whoever exchanges one looks whether its session is over.
+    """
     row = transaction.get(SessionRow, token_hash)
     family = None if row is None else row.family_id
     ended = _end(transaction, col(SessionRow.token_hash) == token_hash, now)
-    for waiting in (OauthCodeRow, OauthDeviceRow):
-        transaction.connection().execute(
-            update(waiting)
-            .where(col(waiting.signed_in_by) == token_hash, col(waiting.used_at).is_(None))
-            .values(used_at=now)
-        )
     which = [col(OauthFamilyRow.signed_in_by) == token_hash]
     if family is not None:
         which.append(col(OauthFamilyRow.family_id) == family)

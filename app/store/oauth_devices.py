@@ -25,7 +25,7 @@ SLOWER_BY_S = 5
 class Waiting:
     """One program that waits. ``allowed``: what somebody answered, None for no; ``answered``: whether anybody did.
 
-    ``used``: it got its tokens, or the session of whoever allowed it is over.
+    ``used``: it got its tokens.
     """
 
     device_hash: bytes

@@ -35,7 +35,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An authorization code as it was issued. ``used``: it was exchanged, or its session is over."""
+    """An authorization code as it was issued. ``used``: it was exchanged."""
 
     code_hash: bytes
     client_id: str

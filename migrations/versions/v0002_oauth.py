@@ -41,7 +41,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("oauth_code", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_oauth_code_expires_at"), ["expires_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_oauth_code_signed_in_by"), ["signed_in_by"], unique=False)
 
     op.create_table(
         "oauth_device",
@@ -63,7 +62,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("oauth_device", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_oauth_device_expires_at"), ["expires_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_oauth_device_signed_in_by"), ["signed_in_by"], unique=False)
 
     op.create_table(
         "oauth_family",

@@ -56,7 +56,8 @@ async def revoke(request: Request) -> Response:
     return await served(request, wiring, wiring.oauth.revocation)
 
 
-@router.api_route("/oauth/userinfo", methods=["GET", "POST"])
+@router.get("/oauth/userinfo")
+@router.post("/oauth/userinfo", include_in_schema=False)
 async def userinfo(request: Request, session: Annotated[Session, Depends(any_session_of)]) -> dict[str, Any]:
     """Who signed in, and for what (OpenID Connect Core §5.3). The directory's name, if the chain vouches for it."""
     scopes = (OPENID, PROFILE) if session.program is None else session.program.scope.split(" ")

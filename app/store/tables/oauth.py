@@ -54,7 +54,7 @@ class OauthCodeRow(Row, table=True):
     purpose: int
     scope: str = Field(sa_type=Text)
     auth_time: int = Field(sa_type=BigInteger)
-    signed_in_by: bytes = Field(index=True)
+    signed_in_by: bytes
     expires_at: int = Field(sa_type=BigInteger, index=True)
     used_at: int | None = Field(sa_type=BigInteger)
     family_id: bytes | None
@@ -78,7 +78,7 @@ class OauthDeviceRow(Row, table=True):
     allowed: bool | None
     actor: bytes | None
     auth_time: int | None = Field(sa_type=BigInteger)
-    signed_in_by: bytes | None = Field(index=True)
+    signed_in_by: bytes | None
     used_at: int | None = Field(sa_type=BigInteger)
 
 
