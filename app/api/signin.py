@@ -1,5 +1,6 @@
-"""Sign in with a wallet (EIP-4361), and out."""
+"""Sign in with a wallet (EIP-4361), and out; and what signing in gives, whichever way it is done."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,9 +10,10 @@ from app.api.body import Strict, body_of, documented
 from app.api.caller import known_standing, session_of
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex
 from app.api.siwe_message import MAX_AGE_S, compose, read
-from app.api.wiring import reading_turn, wiring_of
+from app.api.wiring import Wiring, reading_turn, wiring_of
 from app.chain.rpc import RpcError
 from app.chain.wallets import stands_behind
+from app.core.consent.basis import actor_of
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import holds_role
 from app.core.consent.terms import Capacity, Purpose, Role
@@ -66,26 +68,48 @@ async def verify(
     if not await wiring.siwe_nonces.waits(claimed.siwe_nonce, claimed.address):
         raise ProblemError(problem("siwe-expired"))
     try:
-        good = await stands_behind(wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature))
+        good = await stands_behind(
+            wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature), wiring.relying_party
+        )
     except RpcError:
         raise ProblemError(problem("chain-unavailable")) from None
     if not good:
         raise ProblemError(problem("bad-signature"))
-    standing, at = known_standing(wiring)
-    purpose = _purpose(signed.purpose, standing, claimed.address, at)
+    entry = entry_of(wiring, Signer(claimed.address), signed.purpose)
     taken = await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now)
     if not isinstance(taken, Taken) or taken.issued_at < now - MAX_AGE_S:
         raise ProblemError(problem("siwe-expired"))
-    expires_at = UnixTime(now + wiring.token_lifetime_s)
-    token, _session = await wiring.sessions.create(claimed.address, purpose, expires_at)
+    return await enter(wiring, response, entry, cookie=signed.cookie)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who has shown what they sign with, and what they come in as. Nothing is kept of it before ``enter``."""
+
+    signer: Signer
+    purpose: Purpose
+    roles: list[str]
+
+
+def entry_of(wiring: Wiring, signer: Signer, purpose: str | None) -> Entry:
+    """What the signer comes in as. Raises 503 while the chain's state is not known, 422 for a purpose that is none."""
+    standing, now = known_standing(wiring)
+    actor = actor_of(signer)
+    return Entry(signer, _purpose(purpose, standing, actor, now), roles(standing, actor, now))
+
+
+async def enter(wiring: Wiring, response: Response, entry: Entry, *, cookie: bool) -> dict[str, Any]:
+    """A session: the answer that every way of signing in gives, with a token or the portal's cookie."""
+    expires_at = UnixTime(wiring.clock() + wiring.token_lifetime_s)
+    token, session = await wiring.sessions.create(entry.signer, entry.purpose, expires_at)
     answer: dict[str, Any] = {
         "expires_in": wiring.token_lifetime_s,
-        "address": checksum(claimed.address),
-        "roles": roles(standing, claimed.address, at),
-        "purpose": purpose.name,
+        "address": checksum(session.actor),
+        "roles": entry.roles,
+        "purpose": entry.purpose.name,
     }
     response.headers["Cache-Control"] = "no-store"
-    if signed.cookie:
+    if cookie:
         response.set_cookie(
             SESSION_COOKIE,
             token,

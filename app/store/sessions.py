@@ -16,8 +16,9 @@ from sqlalchemy import delete, update
 from sqlmodel import Session as DatabaseSession
 from sqlmodel import col
 
+from app.core.consent.basis import actor_of
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.store.engine import Database
 from app.store.tables import SessionRow
 
@@ -30,9 +31,13 @@ _KEPT_AFTER_END_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in actor and what they are here for. ``tag`` (8 bytes) names the session in records and is no secret."""
+    """A signed-in actor and what they are here for. ``tag`` (8 bytes) names the session in records and is no secret.
+
+    ``signer`` is what they signed in with and sign with: for a wallet its address, for a passkey the longer signer.
+    """
 
     actor: Address
+    signer: Signer
     purpose: Purpose
     tag: bytes
     expires_at: UnixTime
@@ -51,10 +56,10 @@ class Sessions:
         self._known: OrderedDict[bytes, tuple[Session | None, float]] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Session | None]] = {}
 
-    async def create(self, actor: Address, purpose: Purpose, expires_at: UnixTime) -> tuple[str, Session]:
-        """A new session and its token, which is shown to nobody again."""
+    async def create(self, signer: Signer, purpose: Purpose, expires_at: UnixTime) -> tuple[str, Session]:
+        """A new session of the actor that this signer is, and its token, which is shown to nobody again."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        session = _session(_hash(token), actor, purpose, expires_at)
+        session = _session(_hash(token), signer, purpose, expires_at)
         now = int(self._clock())
 
         def work(transaction: DatabaseSession) -> None:
@@ -64,7 +69,8 @@ class Sessions:
             transaction.add(
                 SessionRow(
                     token_hash=session.token_hash,
-                    actor=actor,
+                    actor=session.actor,
+                    signer=signer,
                     purpose=int(purpose),
                     created_at=now,
                     expires_at=expires_at,
@@ -124,7 +130,7 @@ class Sessions:
         row = await self._database.reading(lambda transaction: transaction.get(SessionRow, token_hash))
         session = None
         if row is not None and row.revoked_at is None:
-            session = _session(token_hash, Address(row.actor), Purpose(row.purpose), UnixTime(row.expires_at))
+            session = _session(token_hash, Signer(row.signer), Purpose(row.purpose), UnixTime(row.expires_at))
         known = self._known.get(token_hash)
         if known is not None and known[0] is None and known[1] >= asked_at:
             return None  # revoked here while the database was being read
@@ -142,6 +148,6 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _session(token_hash: bytes, actor: Address, purpose: Purpose, expires_at: UnixTime) -> Session:
+def _session(token_hash: bytes, signer: Signer, purpose: Purpose, expires_at: UnixTime) -> Session:
     tag = hashlib.sha256(b"consentry.session-tag.v1" + token_hash).digest()[:8]
-    return Session(actor, purpose, tag, expires_at, token_hash)
+    return Session(actor_of(signer), signer, purpose, tag, expires_at, token_hash)

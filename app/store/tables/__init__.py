@@ -8,6 +8,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.passkeys import PasskeyChallengeRow, PasskeyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -20,6 +21,8 @@ __all__ = [
     "DirectoryEntryRow",
     "OutboxCallRow",
     "OutboxTxRow",
+    "PasskeyChallengeRow",
+    "PasskeyRow",
     "PatientRow",
     "RevocationMessageRow",
     "Row",

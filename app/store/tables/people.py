@@ -24,12 +24,13 @@ class PatientRow(Row, table=True):
 
 
 class SessionRow(Row, table=True):
-    """A signed-in actor. The token itself is never stored, only its SHA-256."""
+    """A signed-in actor. The token itself is never stored, only its SHA-256. ``signer``: what they sign with."""
 
     __tablename__ = "session"
 
     token_hash: bytes = Field(primary_key=True)
     actor: bytes
+    signer: bytes
     purpose: int
     created_at: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger, index=True)
