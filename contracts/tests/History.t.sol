@@ -32,7 +32,7 @@ contract HistoryMaker is Stage {
             if (logs[i].topics[0] == IConsentryRoles.RoleSet.selector) mirror.fold(logs[i]);
         }
         // Two patients are bound from the start, so that most steps find somebody.
-        step(registrar, address(patients), abi.encodeCall(patients.enrol, (PATIENT, vm.addr(CLAIM_KEY), FOREVER)));
+        step(registrar, address(patients), abi.encodeCall(patients.enrol, (PATIENT, vm.addr(CLAIM_KEY), FOREVER, 0)));
         claim(0, 0, false);
         enrol(1, 1 days);
         claim(1, 1, false);
@@ -169,7 +169,7 @@ contract HistoryMaker is Stage {
 
     function enrol(uint8 patient, uint24 length) public {
         uint48 until = uint48(block.timestamp) + length;
-        bytes memory data = abi.encodeCall(patients.enrol, (key_(patient), vm.addr(CLAIM_KEY), until));
+        bytes memory data = abi.encodeCall(patients.enrol, (key_(patient), vm.addr(CLAIM_KEY), until, 0));
         step(registrar, address(patients), data);
     }
 

@@ -28,7 +28,7 @@ async function build(world) {
   for (const { patient, controller, guardian } of world.patients) {
     const claimKey = new Wallet(id(`claim key ${patient}`));
     const key = patientKey(patient);
-    await s.patients.connect(s.registrar).enrol(key, claimKey.address, FAR);
+    await s.patients.connect(s.registrar).enrol(key, claimKey.address, FAR, 0);
     if (controller === null) continue;
     const by = actor(controller);
     const { domain, types } = typed("Claim", s.patients.target);

@@ -4,6 +4,9 @@ import { BrowserProvider, Contract, ContractFactory, id } from "ethers";
 import { artifact } from "./artifacts.js";
 
 export const MOVE_DELAY = 2 * 24 * 3600;
+export const EMERGENCY_DURATION = 4 * 3600;
+export const EMERGENCY_QUOTA = 10;
+export const RP_ID = "localhost";
 export const FAR = 2 ** 40;
 
 /** Starts a chain whose first block is at start (Unix seconds) and deploys; accounts[0] is the default admin. */
@@ -28,9 +31,18 @@ export async function stage(start) {
   const roles = await deploy("ConsentryRoles", admin.address, 3600);
   const patients = await deploy("PatientRegistry", roles.target, MOVE_DELAY);
   const teams = await deploy("CareTeams", roles.target);
-  const consents = await deploy("ConsentRegistry", roles.target, patients.target, teams.target);
+  const emergencies = await deploy(
+    "EmergencyAccess",
+    roles.target,
+    patients.target,
+    EMERGENCY_DURATION,
+    EMERGENCY_QUOTA,
+  );
+  const consents = await deploy("ConsentRegistry", roles.target, patients.target, teams.target, emergencies.target);
   const log = await deploy("AccessLog", roles.target);
+  const passkeys = await deploy("PasskeyVerifier", RP_ID);
   await roles.setRole(id("REGISTRAR"), registrar.address, 0, FAR);
   await roles.setRole(id("RECORDER"), recorder.address, 0, FAR);
-  return { provider, accounts, admin, registrar, recorder, roles, patients, teams, consents, log, moveTo };
+  const contracts = { roles, patients, teams, emergencies, consents, log, passkeys };
+  return { provider, accounts, admin, registrar, recorder, ...contracts, moveTo };
 }

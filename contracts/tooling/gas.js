@@ -37,7 +37,7 @@ async function accesses(count, grouped) {
 
 async function people() {
   const claimKey = new Wallet(keccak256(concat([id("claim")])));
-  const enrol = await gasOf(s.patients.connect(s.registrar).enrol(PATIENT, claimKey.address, FAR));
+  const enrol = await gasOf(s.patients.connect(s.registrar).enrol(PATIENT, claimKey.address, FAR, 0));
   const controller = patient.address.toLowerCase();
   const message = { patientKey: PATIENT, controller };
   const byClaimKey = await signed(claimKey, "Claim", message);

@@ -100,7 +100,7 @@ export async function produce() {
     return signatures;
   };
 
-  await patients.connect(registrar).enrol(PATIENT, wallets.claim.address, DEADLINE);
+  await patients.connect(registrar).enrol(PATIENT, wallets.claim.address, DEADLINE, 0);
   const claim = {
     words: "I take charge of my images at Sankt Anna Hospital.",
     patientKey: PATIENT,
