@@ -29,9 +29,7 @@ class EthCall(Protocol):
     async def static_call(self, to: Address, data: bytes, gas: int) -> bytes: ...
 
 
-async def stands_behind(
-    node: EthCall, signer: Signer, digest: bytes, signature: bytes, party: RelyingParty
-) -> bool:
+async def stands_behind(node: EthCall, signer: Signer, digest: bytes, signature: bytes, party: RelyingParty) -> bool:
     """True when ``signer`` signed ``digest``. Raises what ``node`` raises. ``party``: whom our passkeys are made for.
 
     An account's key comes first, so that one with delegated code (EIP-7702) goes on working with its key; the node is
