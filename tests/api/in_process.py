@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.application import create_application
 from app.api.siwe_message import Place
 from app.api.wiring import Wiring
+from app.chain.artefacts import NAMES
 from app.chain.deployment import Contract, Deployment
 from app.core.consent.basis import role_id
 from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
@@ -21,12 +22,15 @@ from app.core.consent.mirror import Standing
 from app.core.consent.state import GENESIS, State
 from app.core.consent.terms import Purpose, Role, Window
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
+from app.core.signing.passkey import RelyingParty
 from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.engine import Database
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
@@ -39,10 +43,7 @@ PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
     CHAIN_ID,
     BlockRef(0, BlockHash(bytes(32))),
-    {
-        name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32))
-        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"))
-    },
+    {name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32)) for at, name in enumerate(NAMES)},
 )
 _ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))
 BEFORE: tuple[Event, ...] = (
@@ -94,6 +95,9 @@ class InProcess:
                 origin=self.origin,
                 sessions=Sessions(self.database, clock=lambda: self.now),
                 siwe_nonces=SiweNonces(self.database),
+                passkeys=Passkeys(self.database),
+                passkey_challenges=PasskeyChallenges(self.database),
+                relying_party=RelyingParty("http://localhost:8080", DEPLOYMENT.address("PasskeyVerifier")),
                 patients=patients,
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database),
@@ -110,11 +114,11 @@ class InProcess:
     async def enrolled(self) -> None:
         await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))
 
-    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> "Answer":
-        """One request of that actor, signed in for it."""
+    async def call(self, who: Address | Signer | None, method: str, path: str, body: object = None) -> "Answer":
+        """One request of that actor or signer, signed in for it."""
         headers = []
         if who is not None:
-            token, _ = await self.wiring.sessions.create(who, Purpose.TREAT, UnixTime(self.now + 600))
+            token, _ = await self.wiring.sessions.create(Signer(who), Purpose.TREAT, UnixTime(self.now + 600))
             headers.append((b"authorization", b"Bearer " + token.encode()))
         if body is not None:
             headers.append((b"content-type", b"application/json"))

@@ -1,6 +1,6 @@
 """An authenticator in software: what a phone with a passkey answers, field by field, so that each can be wrong.
 
-Written from WebAuthn Level 2 and CTAP2's CBOR alone; ``tests/api/test_passkey_ceremonies.py`` holds it to a library.
+Written from WebAuthn Level 2 and CTAP2's CBOR alone; ``tests/api/test_passkeys.py`` holds it to a library.
 """
 
 import json
@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from app.core.signing.passkey import Assertion, encode
+from app.core.identifiers import Address
+from app.core.signing.passkey import Assertion, RelyingParty, encode
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PRESENT, VERIFIED, BACKUP_ELIGIBLE, BACKED_UP, ATTESTED, EXTENDED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
@@ -66,6 +67,11 @@ class Authenticator:
     count: int = 0
     flags: int = PRESENT | VERIFIED
 
+    @classmethod
+    def party(cls, verifier: Address) -> RelyingParty:
+        """Whom a device made without arguments is used with."""
+        return RelyingParty(cls.origin, verifier)
+
     @property
     def key(self) -> bytes:
         """The public key, x ‖ y."""
@@ -93,7 +99,7 @@ class Authenticator:
         return Answer(data, client, *decode_dss_signature(signature))
 
     def get(self, options: dict[str, Any], **given: Any) -> dict[str, Any]:
-        """What ``navigator.credentials.get`` gives for these options, as ``toJSON`` writes it."""
+        """What ``navigator.credentials.get`` gives for these options, as our pages send it."""
         answer = self.sign(from_websafe(options["challenge"]), **given)
         return self.credential(
             {
@@ -113,7 +119,7 @@ class Authenticator:
         flags: int | None = None,
         fmt: str = "none",
     ) -> dict[str, Any]:
-        """What ``navigator.credentials.create`` gives for these options, as ``toJSON`` writes it."""
+        """What ``navigator.credentials.create`` gives for these options, as our pages send it."""
         self.user_handle = from_websafe(options["user"]["id"])
         client = client_data or self.client_data("webauthn.create", from_websafe(options["challenge"]))
         attested = bytes(16) + len(self.credential_id).to_bytes(2) + self.credential_id + (cose or self.cose())
@@ -125,14 +131,7 @@ class Authenticator:
 
     def credential(self, response: dict[str, str]) -> dict[str, Any]:
         name = websafe(self.credential_id)
-        return {
-            "id": name,
-            "rawId": name,
-            "type": "public-key",
-            "response": response,
-            "clientExtensionResults": {},
-            "authenticatorAttachment": "platform",
-        }
+        return {"id": name, "rawId": name, "type": "public-key", "response": response}
 
     def cose(self, algorithm: int = -7, curve: int = 1, x: bytes | None = None) -> bytes:
         """The public key as a COSE_Key (RFC 9052): kty EC2, alg, crv, x, y."""
