@@ -95,7 +95,7 @@ class Authenticator:
         self.count += 1
         data = self.authenticator_data() if authenticator_data is None else authenticator_data
         client = self.client_data("webauthn.get", challenge) if client_data is None else client_data
-        signature = self.private.sign(data + sha256(client).digest(), ec.ECDSA(SHA256()))
+        signature = self.private.sign(data + sha256(client).digest(), ec.ECDSA(SHA256(), deterministic_signing=True))
         return Answer(data, client, *decode_dss_signature(signature))
 
     def get(self, options: dict[str, Any], **given: Any) -> dict[str, Any]:
