@@ -16,11 +16,11 @@ from app.chain.wallets import stands_behind
 from app.core.consent.mirror import Standing
 from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Signer, UnixTime
-from app.core.signing.messages import Message
+from app.core.signing.messages import DatedMessage, Message
 from app.core.signing.typed_data import Refusal, digest, parse, payload
 from app.core.signing.words import words_for
 
-MessageT = TypeVar("MessageT", bound=Message)
+MessageT = TypeVar("MessageT", bound=DatedMessage)
 
 # How long a message may take from being issued to landing: time to read it, and to sleep over it for an hour.
 DEADLINE_S = 3600

@@ -82,7 +82,7 @@ class Wiring:
     @property
     def domains(self) -> Domains:
         """Where the messages that people sign are meant for."""
-        names = ("PatientRegistry", "ConsentRegistry", "CareTeams")
+        names = ("PatientRegistry", "ConsentRegistry", "CareTeams", "EmergencyAccess")
         return Domains(self.place.chain_id, *map(self.deployment.address, names))
 
     @property

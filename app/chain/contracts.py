@@ -9,16 +9,28 @@ from eth_abi.exceptions import DecodingError
 from app.chain.abi_codec import Functions, Reverts
 from app.chain.artefacts import NAMES, load
 from app.chain.deployment import Deployment
-from app.chain.kept import KeptConsent, KeptPatient, address_of, kept_consent, kept_patient
+from app.chain.kept import (
+    KeptConsent,
+    KeptEmergency,
+    KeptPatient,
+    address_of,
+    kept_consent,
+    kept_emergency,
+    kept_patient,
+)
 from app.chain.nodes import LATEST, Nodes
 from app.chain.quantities import MalformedAnswerError, data, quantity, to_data
 from app.chain.rpc import Node, NodeRefusedError
+from app.core.consent.emergencies import Opening
+from app.core.consent.events import NO_WARD
 from app.core.consent.policy import AccessRequest
-from app.core.consent.terms import Capacity, TeamPart, Terms, Window
+from app.core.consent.state import ActsAs
+from app.core.consent.terms import Capacity, Finding, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
     ConsentId,
+    EmergencyId,
     Grantee,
     LogHead,
     PatientKey,
@@ -26,7 +38,7 @@ from app.core.identifiers import (
     Signer,
     UnixTime,
 )
-from app.core.signing.messages import TeamChange
+from app.core.signing.messages import EmergencyReview, TeamChange
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -107,8 +119,14 @@ class PatientsContract(_Contract):
 
     __slots__ = ()
 
-    def enrol(self, patient: PatientKey, claim_key: Address, claim_until: UnixTime) -> CallData:
-        return self.call("enrol", patient, claim_key, claim_until)
+    def enrol(
+        self, patient: PatientKey, claim_key: Address, claim_until: UnixTime, ward_until: UnixTime = NO_WARD
+    ) -> CallData:
+        """Without ``ward_until``, whoever claims acts for themselves."""
+        return self.call("enrol", patient, claim_key, claim_until, ward_until)
+
+    def erase(self, patient: PatientKey) -> CallData:
+        return self.call("erase", patient)
 
     def claim(
         self,
@@ -152,6 +170,12 @@ class PatientsContract(_Contract):
     def capacity_of(self, patient: PatientKey, actor: Address) -> View[Capacity]:
         return self.view("capacityOf", _one(Capacity), patient, actor)
 
+    def may_act_as(self, patient: PatientKey, actor: Address) -> View[ActsAs]:
+        return self.view("mayActAs", lambda outputs: ActsAs(*outputs), patient, actor)
+
+    def is_enrolled(self, patient: PatientKey) -> View[bool]:
+        return self.view("isEnrolled", _one(bool), patient)
+
     def controller_actor(self, patient: PatientKey) -> View[Address]:
         return self.view("controllerActor", _one(address_of), patient)
 
@@ -182,6 +206,48 @@ class TeamsContract(_Contract):
 
     def nonce(self, team: Grantee) -> View[int]:
         return self.view("teamNonce", _one(int), team)
+
+
+class EmergenciesContract(_Contract):
+    """EmergencyAccess."""
+
+    __slots__ = ()
+
+    def open(self, opening: Opening) -> CallData:
+        return self.call("open", _opening(opening))
+
+    def open_by_signature(self, opening: Opening, words_hash: bytes, signer: Signer, signature: bytes) -> CallData:
+        return self.call("openBySignature", _opening(opening), words_hash, signer, signature)
+
+    def review(self, emergency: EmergencyId, finding: Finding, note_hash: bytes) -> CallData:
+        return self.call("review", emergency, finding, note_hash)
+
+    def review_by_signature(
+        self, review: EmergencyReview, words_hash: bytes, signer: Signer, signature: bytes
+    ) -> CallData:
+        said = (review.emergency, review.finding, review.note_hash)
+        return self.call("reviewBySignature", *said, words_hash, review.deadline, signer, signature)
+
+    def emergency_id(self, opening: Opening, actor: Address) -> View[EmergencyId]:
+        return self.view("emergencyId", lambda outputs: EmergencyId(outputs[0]), _opening(opening), actor)
+
+    def emergency(self, emergency: EmergencyId) -> View[KeptEmergency | None]:
+        return self.view("emergency", lambda outputs: kept_emergency(outputs[0]), emergency)
+
+    def open_for(self, patient: PatientKey, actor: Address) -> View[EmergencyId | None]:
+        """The emergency that opens at the block's own time, or None."""
+        read = _one(lambda emergency: EmergencyId(emergency) if any(emergency) else None)
+        return self.view("openFor", read, patient, actor)
+
+    def openings(self, actor: Address, day: int) -> View[int]:
+        """How many of the actor's emergencies begin in that UTC day, counted from the start of 1970."""
+        return self.view("openings", _one(int), actor, day)
+
+    def max_duration_s(self) -> View[int]:
+        return self.view("MAX_DURATION", _one(int))
+
+    def quota(self) -> View[int]:
+        return self.view("QUOTA", _one(int))
 
 
 class ConsentsContract(_Contract):
@@ -257,6 +323,7 @@ class Contracts:
     roles: RolesContract
     patients: PatientsContract
     teams: TeamsContract
+    emergencies: EmergenciesContract
     consents: ConsentsContract
     log: LogContract
     reverts: Reverts
@@ -270,6 +337,7 @@ class Contracts:
             roles=RolesContract(deployment.address("ConsentryRoles"), functions["ConsentryRoles"]),
             patients=PatientsContract(deployment.address("PatientRegistry"), functions["PatientRegistry"]),
             teams=TeamsContract(deployment.address("CareTeams"), functions["CareTeams"]),
+            emergencies=EmergenciesContract(deployment.address("EmergencyAccess"), functions["EmergencyAccess"]),
             consents=ConsentsContract(deployment.address("ConsentRegistry"), functions["ConsentRegistry"]),
             log=LogContract(deployment.address("AccessLog"), functions["AccessLog"]),
             reverts=Reverts.of(artefacts.values()),
@@ -329,6 +397,10 @@ def _ends(window: Window | None) -> tuple[int, int]:
 def _one(read: Callable[[Any], U]) -> Callable[[tuple[Any, ...]], U]:
     """Reads the single output."""
     return lambda outputs: read(outputs[0])
+
+
+def _opening(opening: Opening) -> tuple[object, ...]:
+    return (opening.patient, opening.reason_hash, opening.window.start, opening.window.end, opening.salt)
 
 
 def _terms(terms: Terms) -> tuple[object, ...]:

@@ -48,4 +48,4 @@ def test_p09_every_event_but_an_access_changes_the_digest(rng: random.Random) ->
             if after != state:
                 changed.add(type(event).__name__)
             state = after
-    assert len(changed) == 13
+    assert len(changed) == 16

@@ -40,6 +40,7 @@ _DOMAINS = Domains(
     Address(_bytes(_VECTORS["contracts"]["PatientRegistry"])),
     Address(_bytes(_VECTORS["contracts"]["ConsentRegistry"])),
     Address(_bytes(_VECTORS["contracts"]["CareTeams"])),
+    Address(_bytes(_VECTORS["contracts"]["EmergencyAccess"])),
 )
 
 
