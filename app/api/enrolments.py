@@ -136,6 +136,8 @@ async def claim(
     standing, now = known_standing(wiring)
     message, words = read_message(wiring, now, signed.typed_data, Claim)
     await _must_be_let_in(request, standing, now, message.patient, code)
+    patient = standing.head.patient(message.patient)
+    purpose = Purpose.FAMRQT if patient is not None and patient.ward_until else Purpose.PATRQT
     opened = await open_message(wiring, standing, message, words)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, message.controller, signature)
@@ -147,7 +149,7 @@ async def claim(
         message.patient, message.controller, claim_signature, signature, message.deadline, words_hash(opened.words)
     )
     await must_be_accepted(wiring, call)
-    entry = entry_of(wiring, message.controller, Purpose.PATRQT.name)
+    entry = entry_of(wiring, message.controller, purpose.name)
     anew = await wiring.relay_anew(CLAIM, opened.digest, call)
     answer = {"patient_key": to_hex(message.patient), "controller": to_hex(message.controller), "status": "submitted"}
     if not signed.cookie:

@@ -123,6 +123,7 @@ async def test_what_the_contracts_would_not_bind_signs_nothing(signer: bytes) ->
         (NodeRefusedError("node 1", -32000, "execution reverted", None), True),
         (NodeRefusedError("node 1", -32000, "out of gas", None), True),
         (NodeRefusedError("node 1", -32015, "VM error", b""), True),
+        (NodeRefusedError("node 1", -32603, "EVM error InvalidOperandOOG", None), True),
         (NodeRefusedError("node 1", -32005, "rate limit exceeded", None), False),
         (NodeRefusedError("node 1", -32000, "header not found", None), False),
     ],
