@@ -41,7 +41,7 @@ from app.loops.settle import settle
 from app.loops.submit import Submitter
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
-from app.portal.pages import pages
+from app.portal.pages import add_pages
 from app.settings import Settings
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
@@ -130,7 +130,7 @@ async def running(
         stack.push_async_callback(asyncio.to_thread, journal.stop)
         api = _api(ground, follower, submitter, journal, patients, consents, sessions)
         rest = create_application(api)
-        rest.include_router(pages(settings.origin_url, settings.viewer_dir, sessions))
+        add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(consents, follower.standing, _SETTLE_S))

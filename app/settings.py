@@ -28,6 +28,7 @@ _ORIGIN = re.compile(
     r"\*|(?!http://.*:80$|https://.*:443$)"
     r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
 )
+_BROWSER_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?")
 _PLACEHOLDER = re.compile(r"(?i)^(change.?(me|this)|replace.?(me|this)|todo|xxx+|placeholder|\.\.\.|<.*>)$")
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 _FINGERPRINT = re.compile(r"(?i)(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}")
@@ -75,6 +76,7 @@ class Settings:
     pacs_server_name: str = ""
     pacs_timeout_s: float = 30.0
     rpc_url: str = ""
+    browser_rpc_url: str = ""
     rpc_port: int = 8545
     chain_id: int = DEVELOPMENT_CHAIN_ID
     deployment: str = ""
@@ -109,6 +111,15 @@ class Settings:
         if self.embedded_chain:
             return (f"http://127.0.0.1:{self.rpc_port}",)
         return tuple(part.strip() for part in self.rpc_url.split(",") if part.strip())
+
+    @property
+    def browser_rpc(self) -> str:
+        """The node that a patient's browser asks to check what we say; "" where that is not offered."""
+        if self.browser_rpc_url:
+            return "" if self.browser_rpc_url == "off" else self.browser_rpc_url
+        # The embedded chain listens on loopback, and so can be asked by a browser on this machine alone
+        local = self.embedded_chain and _loopback(urlsplit(self.origin_url).hostname or "")
+        return self.rpc_urls[0] if local else ""
 
     @property
     def origin_url(self) -> str:
@@ -213,6 +224,11 @@ def _number_problems(s: Settings) -> Iterator[str]:
 
 
 def _rpc_problems(s: Settings) -> Iterator[str]:
+    if s.browser_rpc_url and s.browser_rpc_url != "off":
+        yield from _transport("CONSENTRY_BROWSER_RPC_URL", s.browser_rpc_url)
+        # It is named in a header of every page that checks, where a space or a semicolon would begin something else
+        if not _BROWSER_ADDRESS.fullmatch(s.browser_rpc_url):
+            yield "CONSENTRY_BROWSER_RPC_URL: an address without credentials, spaces or signs that end a policy"
     for url in s.rpc_urls:
         yield from _transport("CONSENTRY_RPC_URL", url)
     if s.finality and s.finality != "finalized" and not s.finality.isdecimal():

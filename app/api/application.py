@@ -13,7 +13,7 @@ from app.api import access_requests, accesses, care_teams, consents, enrolments,
 from app.api.envelope import Envelope, answer
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
-from app.core.http.problem import ProblemError, problem
+from app.core.http.problem import Problem, ProblemError, problem
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 from app.store.engine import ConflictError, StoreUnavailableError
 
@@ -66,7 +66,20 @@ async def _http(request: Request, error: Any) -> Response:  # noqa: ANN401
 
 
 async def _meaning(_request: Request, error: Any) -> Response:  # noqa: ANN401
-    return answer(problem(next(_MEANINGS[kind] for kind in type(error).__mro__ if kind in _MEANINGS)))
+    found = problem_of(error)
+    if found is None:
+        raise error
+    return answer(found)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What the error is to the caller; None for one that nobody foresaw."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    if isinstance(error, HTTPException):
+        return problem(_BY_STATUS.get(error.status_code, "internal"))
+    names = (_MEANINGS[kind] for kind in type(error).__mro__ if kind in _MEANINGS)
+    return next((problem(name) for name in names), None)
 
 
 def _allowed(path: str) -> str:
