@@ -1,5 +1,6 @@
 """Chromium from the system, driven for tests: a page that remembers whatever a person would call an error."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from eth_account.messages import encode_defunct
+from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
@@ -52,23 +53,34 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Wallet:
-    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193)."""
+    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193).
+
+    ``address``: of the contract that the key signs for, where it is no plain wallet.
+    """
 
     account: LocalAccount
     code: int | None = None
     asked: list[str] = field(default_factory=list)
+    chain_id: int = 31337
+    address: str = ""
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked.append(method)
+        shown = self.address or self.account.address
         if method == "eth_requestAccounts":
-            return {"result": [self.account.address]}
+            return {"result": [shown]}
+        if method == "eth_chainId":
+            return {"result": hex(self.chain_id)}
         if self.code is not None:
             return {"error": {"code": self.code, "message": "not now"}}
-        assert method == "personal_sign", method
-        message, address = params
-        assert address.lower() == self.account.address.lower()
-        signed = self.account.sign_message(encode_defunct(hexstr=message))
-        return {"result": "0x" + signed.signature.hex()}
+        if method == "eth_signTypedData_v4":
+            address, document = params
+            message = encode_typed_data(full_message=json.loads(document))
+        else:
+            assert method == "personal_sign", method
+            message, address = encode_defunct(hexstr=params[0]), params[1]
+        assert address.lower() == shown.lower()
+        return {"result": "0x" + self.account.sign_message(message).signature.hex()}
 
 
 class Window:

@@ -98,7 +98,7 @@ function withWallet(wallet) {
 async function offer(controller, sign) {
   say(_("One moment …"));
   const { typed_data } = await post("/api/enrolments/claim/typed-data", { code, controller });
-  part("words").textContent = typed_data.message.words;
+  part("sentence").textContent = typed_data.message.words;
   show("before", false);
   show("signing", true);
   part("sign").onclick = () => once(() => handIn(typed_data, sign));
