@@ -70,6 +70,7 @@ async def _view(
         "valid_from": terms.window.start,
         "valid_until": terms.window.end,
         "status": _status(wiring, caller, patient, identity, terms.window, message),
+        "final": _is_final(caller, patient, identity),
         "words": _words(message) if _knows_studies(caller, patient) else None,
         "tx_hash": None if message is None or message.call.mined_tx is None else to_hex(message.call.mined_tx),
     }
@@ -96,6 +97,13 @@ def _status(
         return "submitted"
     final = caller.standing.final.patient(patient)
     return "active" if final is not None and final.consent(identity) is not None else "mined"
+
+
+def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId) -> bool:
+    """Whether what the head says of the consent is what the chain says for good: granted, or taken back."""
+    states = (caller.standing.head.patient(patient), caller.standing.final.patient(patient))
+    at_head, final = (None if known is None else known.consent(identity) for known in states)
+    return final is not None and isinstance(final, Revoked) == isinstance(at_head, Revoked)
 
 
 def _mined_terms(caller: Caller, patient: PatientKey, identity: ConsentId) -> Terms | None:

@@ -5,6 +5,7 @@ policy.
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -75,6 +76,12 @@ def environment(language: Language, sections: Sequence[Section]) -> Environment:
     return made
 
 
+def policy_for(browser_rpc_url: str) -> str:
+    """The pages' policy, with the one other place that a page's scripts may ask: a node of the chain; "" for none."""
+    parts = urlsplit(browser_rpc_url)
+    return PAGE_POLICY.format(connect=f" {parts.scheme}://{parts.netloc}" if browser_rpc_url else "")
+
+
 def page(
     request: Request, template: str, *, status: int = 200, policy: str | None = None, **values: object
 ) -> HTMLResponse:
@@ -113,7 +120,7 @@ def _frame(request: Request, site: Site, language: Language) -> dict[str, object
     def scripts(*names: str) -> Markup:
         """The tags that load the scripts, and what they say, as data."""
         tags = [Markup('<script type="module" src="{}"></script>').format(site.parts.address(one)) for one in names]
-        return Markup("\n").join([_data("words", site.script_words.said(names, language)), *tags])
+        return Markup("\n").join([_data("script-words", site.script_words.said(names, language)), *tags])
 
     return {
         "site": site,

@@ -14,10 +14,12 @@ from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
+from app.commands.client import sign_typed
 from tests.support.needs import PROJECT, require_program
 
 ARTEFACTS = PROJECT / "test-artefacts" / "browser"
 _WALLET = Path(__file__).with_name("wallet.js").read_text()
+_AXE = (PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 _FLAGS = (
     "--use-gl=angle",
     "--use-angle=swiftshader",
@@ -60,34 +62,57 @@ class Wallet:
 
     account: LocalAccount
     code: int | None = None
-    asked: list[str] = field(default_factory=list)
     chain_id: int = 31337
+    knows_chain: bool = True
+    asked: list[str] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
     address: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The account that pages are told."""
+        return self.address or self.account.address
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked.append(method)
-        shown = self.address or self.account.address
         if method == "eth_requestAccounts":
-            return {"result": [shown]}
+            return {"result": [self.shown]}
         if method == "eth_chainId":
             return {"result": hex(self.chain_id)}
+        if method == "wallet_switchEthereumChain":  # EIP-3326
+            if not self.knows_chain:
+                return {"error": {"code": 4902, "message": "unknown chain"}}
+            self.chain_id = int(params[0]["chainId"], 16)
+            return {"result": None}
         if self.code is not None:
             return {"error": {"code": self.code, "message": "not now"}}
         if method == "eth_signTypedData_v4":
-            address, document = params
-            message = encode_typed_data(full_message=json.loads(document))
-        else:
-            assert method == "personal_sign", method
-            message, address = encode_defunct(hexstr=params[0]), params[1]
-        assert address.lower() == shown.lower()
-        return {"result": "0x" + self.account.sign_message(message).signature.hex()}
+            return {"result": self._typed(*params)}
+        assert method == "personal_sign", method
+        message, address = params
+        assert address.lower() == self.shown.lower()
+        signed = self.account.sign_message(encode_defunct(hexstr=message))
+        return {"result": "0x" + signed.signature.hex()}
+
+    def _typed(self, address: str, text: str) -> str:
+        """Signs as wallets do, and keeps what it was given."""
+        document = json.loads(text)
+        assert address.lower() == self.shown.lower()
+        assert int(document["domain"]["chainId"]) == self.chain_id, "wallets sign for the chain they are on"
+        self.documents.append(document)
+        return sign_typed(self.account, document)
 
 
 class Window:
     """One browser window with a profile of its own: a page, and what went wrong in it."""
 
-    def __init__(self, browser: Browser, origin: str, wallet: Wallet | None = None, **context: Any) -> None:
+    def __init__(
+        self, browser: Browser, origin: str, wallet: Wallet | None = None, beside: str = "", **context: Any
+    ) -> None:
+        """``beside``: another place that the page may ask, a node of the chain."""
         self.origin = origin
+        self.beside = beside
+        self.wallet = wallet
         self.context: BrowserContext = browser.new_context(
             viewport=context.pop("viewport", {"width": 1280, "height": 800}), **context
         )
@@ -113,7 +138,7 @@ class Window:
 
     def _request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" not in {self.origin, self.beside}:
             self.foreign.append(request.url)
 
     def _response(self, response: Response) -> None:
@@ -137,6 +162,16 @@ class Window:
         path = ARTEFACTS / (re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_") + ".png")
         self.page.screenshot(path=path)
         return path
+
+    def violations(self) -> list[str]:
+        """What axe-core finds serious or critical on the page (WCAG 2 A and AA, and best practice)."""
+        self.page.evaluate(_AXE)
+        found = self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+        return [
+            f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']][:3]}"
+            for one in found
+            if one["impact"] in {"serious", "critical"}
+        ]
 
     def close(self) -> None:
         self.context.close()

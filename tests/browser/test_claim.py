@@ -52,7 +52,7 @@ def _press(window: Window, name: str) -> None:
 
 
 def _counts(page: Page) -> None:
-    page.get_by_text("It counts: your record is yours").wait_for(timeout=_FINAL_MS)
+    page.get_by_text("It counts. From now on you decide").wait_for(timeout=_FINAL_MS)
 
 
 def _alert(window: Window, words: str) -> None:

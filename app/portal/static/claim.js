@@ -114,7 +114,7 @@ async function handIn(document_, sign) {
   history.replaceState(null, "", "/claim");
   show("signing", false);
   await followed(toHex(digestOf(document_)));
-  part("counts").textContent = _("It counts: your record is yours. From now on nobody sees your images unless you allow it.");
+  part("counts").textContent = _("It counts. From now on you decide who sees these images, and you see everybody who looked.");
   show("after", true);
   document.querySelector("#after a").focus();
 }

@@ -32,10 +32,11 @@ export function wordsOf(document_) {
  * send      where the signed document goes, or a function of what was issued that says so
  * follow    (answer) => path of something with a `status`, asked until `settled(view)`: "done", "failed" or ""
  * settled   see there
+ * handedIn  (answer) => …: what else is to be done once the gateway has it
  * atOnce    what holds as soon as it is handed in; "" if nothing does
  * done      what holds once it is settled
  */
-export async function signed({ title, issue, send, follow = null, settled = () => "done", atOnce = "", done }) {
+export async function signed({ title, issue, send, follow = null, settled = () => "done", handedIn = async () => {}, atOnce = "", done }) {
   if (busy) return null; // the first of two clicks is at it
   busy = true;
   const steps = new Steps(title);
@@ -46,6 +47,7 @@ export async function signed({ title, issue, send, follow = null, settled = () =
     steps.waiting(_("Handing it in …"));
     const answer = await post(path, { typed_data: issued.typed_data, signature });
     busy = false; // whoever leaves the dialog now leaves something that goes on by itself
+    await handedIn(answer);
     await steps.followed(answer, { follow, settled, atOnce, done });
     return answer;
   } catch (error) {

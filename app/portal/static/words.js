@@ -1,6 +1,6 @@
 // What scripts say, in the reader's language: a script marks its English, and the page brings the texts as data.
 
-const texts = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
+const texts = JSON.parse(document.getElementById("script-words")?.textContent ?? "{}");
 export const language = document.documentElement.lang || "en";
 // Which English writes dates as the pages do
 const locale = language === "en" ? "en-GB" : language;
