@@ -1,5 +1,6 @@
 """What counts as a passkey's signature: each field wrong once, and nothing else wrong."""
 
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from app.core.signing.passkey import (
     signed_by,
 )
 from tests.support.authenticator import EXTENDED, PRESENT, VERIFIED, Authenticator
+from tests.support.needs import PROJECT
 from tests.support.passkey_cases import (
     BADLY_SIGNED,
     DEVICE,
@@ -108,3 +110,15 @@ def test_a_key_is_a_point_of_the_curve() -> None:
     assert is_key(key)
     for other in (bytes(64), key[:63], key + b"\0", key[:32] + bytes(32), b"\xff" * 64, b""):
         assert not is_key(other)
+
+
+_VECTORS = json.loads((PROJECT / "tests" / "vectors" / "passkey.json").read_text())
+
+
+@pytest.mark.parametrize("case", _VECTORS["cases"], ids=lambda case: case["name"])
+def test_the_contract_s_vectors(case: dict[str, Any]) -> None:
+    """What the contract's own tests say of these signatures, we say too."""
+    party = RelyingParty(_VECTORS["origin"], PARTY.verifier)
+    key = bytes.fromhex(_VECTORS["x"][2:] + _VECTORS["y"][2:])
+    challenge, signature = bytes.fromhex(_VECTORS["challenge"][2:]), bytes.fromhex(case["signature"][2:])
+    assert signed_by(party, key, challenge, signature) is case["good"]
