@@ -34,6 +34,7 @@ _ONLY_THE_GATEWAY_REFUSES = {
     "no JSON",
     "JSON of another kind",
     "the right words inside a string",
+    "the right challenge inside of something else",
     "no UTF-8",
     "a byte more",
     "a byte less",

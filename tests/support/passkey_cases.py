@@ -92,6 +92,12 @@ BADLY_SIGNED: dict[str, Callable[[], bytes]] = {
     "the right words inside a string": lambda: _raw_client(
         _plain_client().replace('"type":"webauthn.get"', '"x":{"type":"webauthn.get"}').encode()
     ),
+    "the right challenge inside of something else": lambda: _raw_client(
+        _plain_client()
+        .replace('"challenge"', f'"x":{{"challenge":"{websafe(DIGEST)}"}},"challenge"')
+        .replace(f'{websafe(DIGEST)}","origin"', f'{websafe(bytes(32))}","origin"')
+        .encode()
+    ),
     "no UTF-8": lambda: _raw_client(_plain_client().replace("{", '{"x":"\xff",').encode("latin-1")),
     "spaces that the contract does not expect": lambda: _raw_client(_plain_client().replace(":", ": ", 1).encode()),
     "type elsewhere": lambda: GOOD.encoded(type_index=GOOD.client_data.find(b'"type"') + 1),

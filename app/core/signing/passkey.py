@@ -79,14 +79,14 @@ def encode(assertion: Assertion) -> bytes:
 
 
 def decode(signature: bytes) -> Assertion | None:
-    """The assertion that is encoded exactly so, or None: no gaps, no overlap, nothing left over, nothing too long."""
+    """The assertion that is encoded exactly so, or None: no gaps, no overlap, nothing left over, no client data that are too long."""
     if len(signature) < _HEADS:
         return None
     r, s, challenge_index, type_index, data_at, client_at = (
         int.from_bytes(signature[at : at + _WORD]) for at in range(0, _HEADS, _WORD)
     )
     data, client = _bytes_at(signature, data_at), _bytes_at(signature, client_at)
-    if len(data) > MAX_AUTHENTICATOR_DATA_BYTES or len(client) > MAX_CLIENT_DATA_BYTES:
+    if len(client) > MAX_CLIENT_DATA_BYTES:
         return None
     assertion = Assertion(r, s, challenge_index, type_index, data, client)
     return assertion if encode(assertion) == signature else None
