@@ -58,6 +58,8 @@ from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
 from app.store.migrate import upgrade
 from app.store.outbox import Outbox
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
@@ -270,6 +272,8 @@ def _api(
         journal=journal,
         sessions=kept.sessions,
         siwe_nonces=SiweNonces(database),
+        passkeys=Passkeys(database),
+        passkey_challenges=PasskeyChallenges(database),
         patients=kept.patients,
         consents=kept.consents,
         emergencies=kept.emergencies,

@@ -87,7 +87,7 @@ class Serving:
         journal = Journal(self._database)
         journal.start()
         sessions = Sessions(self._database)
-        token, _ = await sessions.create(_PHYSICIAN, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
+        token, _ = await sessions.create(Signer(_PHYSICIAN), Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
         self._dicomweb = Dicomweb(
             Wiring(
                 origin=RemoteOrigin(HttpOrigin(self._archive_url)),

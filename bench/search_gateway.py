@@ -94,7 +94,7 @@ class SearchGateway:
         callers, seen = [], []
         for size in sizes:
             actor = Address(size.to_bytes(20, "big"))
-            token, _ = await self._sessions.create(actor, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
+            token, _ = await self._sessions.create(Signer(actor), Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
             seen.append((actor, {number * patients // size for number in range(size)}))
             callers.append(Caller(f"may see {size:,}", size, actor, token))
         state = _state(patients, seen)

@@ -19,6 +19,7 @@ from app.api import (
     enrolments,
     explain,
     health,
+    passkeys,
     signin,
     verifications,
 )
@@ -33,6 +34,7 @@ from app.store.engine import ConflictError, StoreUnavailableError
 
 _MODULES = (
     signin,
+    passkeys,
     consents,
     care_teams,
     enrolments,

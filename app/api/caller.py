@@ -13,7 +13,7 @@ from app.core.consent.policy import holds_role
 from app.core.consent.terms import Capacity, Purpose, Role
 from app.core.http.credentials import token_of
 from app.core.http.problem import Problem, ProblemError, problem
-from app.core.identifiers import Address, PatientKey, UnixTime
+from app.core.identifiers import Address, PatientKey, Signer, UnixTime
 from app.store.sessions import Session
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -30,6 +30,11 @@ class Caller:
     @property
     def actor(self) -> Address:
         return self.session.actor
+
+    @property
+    def signer(self) -> Signer:
+        """What the caller signs with: a wallet's address, or a passkey."""
+        return self.session.signer
 
     @property
     def purpose(self) -> Purpose:

@@ -175,7 +175,7 @@ def _signer_of(caller: Caller, terms: Terms) -> Signer:
     if terms.parent == NO_PARENT:
         return _signer(caller, known_patient(caller, terms.patient))
     given(caller, terms.parent)
-    return Signer(bytes(caller.actor))
+    return caller.signer
 
 
 def _signer(caller: Caller, patient: Patient) -> Signer:
@@ -203,7 +203,7 @@ async def _patient_of(wiring: Wiring, caller: Caller, identity: ConsentId) -> Pa
     submitted = await wiring.consents.grant(identity)
     if submitted is None or not (
         caller.acts_for(submitted.message.patient)
-        or submitted.message.signer == Signer(bytes(caller.actor))
+        or submitted.message.signer == caller.signer
         or caller.holds(Role.AUDITOR)
     ):
         raise ProblemError(problem("not-found"))

@@ -16,7 +16,7 @@ from app.api.emergency_views import Written, emergency_view, emergency_views, on
 from app.api.enrolments import enrolled
 from app.api.hexadecimal import SignatureText, WordText, from_hex, to_hex
 from app.api.signed import must_be_accepted, must_be_signed, opened_with
-from app.api.signin import give_session
+from app.api.signin import Entry, enter, roles
 from app.api.wiring import Wiring, wiring_of
 from app.chain.contracts import CallData
 from app.core.consent.basis import ADDRESS_BYTES
@@ -25,7 +25,7 @@ from app.core.consent.mirror import Standing
 from app.core.consent.policy import holds_role
 from app.core.consent.terms import Role, Window
 from app.core.http.problem import ProblemError, problem
-from app.core.identifiers import Address, EmergencyId, Signer, Subject, UnixTime
+from app.core.identifiers import Address, EmergencyId, Subject, UnixTime
 from app.core.signing.messages import EmergencyAccess
 from app.core.signing.typed_data import Refusal, parse, payload, words_hash
 from app.core.signing.words import Names, words_for
@@ -139,7 +139,7 @@ async def open_emergency(
     if patient is None or not _is_what_was_issued(wiring, rescuer, patient, opening, reason_salt, reason):
         raise ProblemError(problem("invalid-typed-data"))
     opened = opened_with(wiring, parsed, words_for(parsed.message, _names(subject, opening, reason)))
-    signer, signature = Signer(bytes(rescuer.actor)), from_hex(signed.signature)
+    signer, signature = rescuer.session.signer, from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
     call = wiring.contracts.emergencies.open_by_signature(opening, words_hash(opened.words), signer, signature)
     enrolment = _enrolment(wiring, rescuer, patient)
@@ -159,8 +159,8 @@ async def open_emergency(
     )
     await _store(wiring, rescuer, stored, call, enrolment)
     answer = {"emergency_id": to_hex(identity), "valid_until": opening.window.end, "status": "open"}
-    until = UnixTime(min(opening.window.end, rescuer.now + wiring.token_lifetime_s))
-    return answer | await give_session(wiring, response, signer, PURPOSE, until, cookie=signed.cookie)
+    entry = Entry(signer, PURPOSE, roles(rescuer.standing, rescuer.actor, rescuer.now))
+    return answer | await enter(wiring, response, entry, cookie=signed.cookie, until=opening.window.end)
 
 
 @router.get("/api/emergency-access")

@@ -15,7 +15,7 @@ from app.core.consent.basis import person
 from app.core.consent.emergencies import Emergency, written_hash
 from app.core.consent.terms import Finding, Role
 from app.core.http.problem import ProblemError, problem
-from app.core.identifiers import EmergencyId, Signer, UnixTime
+from app.core.identifiers import EmergencyId, UnixTime
 from app.core.signing.messages import EmergencyReview
 from app.core.signing.typed_data import Parsed, payload, words_hash
 from app.core.signing.words import Names, moment, words_for
@@ -76,7 +76,7 @@ async def review(
         raise ProblemError(problem("invalid-typed-data"))
     ours = words_for(message, await _names(wiring, caller, reviewed, message, note))
     opened = opened_with(wiring, Parsed(message, words), ours)
-    signer, signature = Signer(bytes(caller.actor)), from_hex(signed.signature)
+    signer, signature = caller.session.signer, from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
     call = wiring.contracts.emergencies.review_by_signature(message, words_hash(words), signer, signature)
     await must_be_accepted(wiring, call)

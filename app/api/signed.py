@@ -84,7 +84,7 @@ async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signatu
     """Raises 401 ``bad-signature`` unless ``signer`` signed it, 503 (as RpcError) when a contract wallet cannot be
     asked.
     """
-    if not await stands_behind(wiring.nodes, signer, opened.digest, signature):
+    if not await stands_behind(wiring.nodes, signer, opened.digest, signature, wiring.relying_party):
         raise ProblemError(problem("bad-signature"))
 
 

@@ -1,5 +1,6 @@
-"""Sign in with a wallet (EIP-4361), and out."""
+"""Sign in with a wallet (EIP-4361), and out; and what signing in gives, whichever way it is done."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -67,37 +68,71 @@ async def verify(
     if not await wiring.siwe_nonces.waits(claimed.siwe_nonce, claimed.address):
         raise ProblemError(problem("siwe-expired"))
     try:
-        good = await stands_behind(wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature))
+        good = await stands_behind(
+            wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature), wiring.relying_party
+        )
     except RpcError:
         raise ProblemError(problem("chain-unavailable")) from None
     if not good:
         raise ProblemError(problem("bad-signature"))
-    asked = Purpose.__members__.get(signed.purpose or "")
-    standing, at, age_s = standing_for(wiring, asked or Purpose.PATRQT)
-    if age_s is not None and not holds_role(standing, Role.EMERGENCY, claimed.address, at):
-        raise ProblemError(problem("chain-unavailable"))  # while the chain is away, for breaking the glass alone
-    purpose = _purpose(signed.purpose, standing, claimed.address, at)
+    entry = entry_of(wiring, Signer(claimed.address), signed.purpose)
     taken = await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now)
     if not isinstance(taken, Taken) or taken.issued_at < now - MAX_AGE_S:
         raise ProblemError(problem("siwe-expired"))
-    expires_at = UnixTime(now + wiring.token_lifetime_s)
-    answer = {"address": checksum(claimed.address), "roles": roles(standing, claimed.address, at)}
-    given = await give_session(wiring, response, Signer(claimed.address), purpose, expires_at, cookie=signed.cookie)
-    return given | answer
+    return await enter(wiring, response, entry, cookie=signed.cookie)
 
 
-async def give_session(
-    wiring: Wiring, response: Response, signer: Signer, purpose: Purpose, expires_at: UnixTime, *, cookie: bool
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who has shown what they sign with, and what they come in as. Nothing is kept of it before ``enter``."""
+
+    signer: Signer
+    purpose: Purpose
+    roles: list[str]
+
+
+def entry_of(wiring: Wiring, signer: Signer, purpose: str | None) -> Entry:
+    """What the signer comes in as. Raises 503 while the chain's state is not known, 422 for a purpose that is none.
+
+    While the chain is away, those come in who hold the emergency role, to break the glass (DESIGN, decision 3).
+    """
+    asked = Purpose.__members__.get(purpose or "", Purpose.PATRQT)
+    standing, now, age_s = standing_for(wiring, asked)
+    actor = actor_of(signer)
+    if age_s is not None and not holds_role(standing, Role.EMERGENCY, actor, now):
+        raise ProblemError(problem("chain-unavailable"))
+    return Entry(signer, _purpose(purpose, standing, actor, now), roles(standing, actor, now))
+
+
+async def enter(
+    wiring: Wiring, response: Response, entry: Entry, *, cookie: bool, until: UnixTime | None = None
 ) -> dict[str, Any]:
-    """A new session: its token in the answer, or in the portal's cookie instead."""
-    token, _session = await wiring.sessions.create(actor_of(signer), purpose, expires_at)
+    """A session: the answer that every way of signing in gives, with a token or the portal's cookie. ``until``: where
+    it is to end sooner than sessions do.
+    """
+    now = wiring.clock()
+    lasts_s = wiring.token_lifetime_s if until is None else min(wiring.token_lifetime_s, until - now)
+    expires_at = UnixTime(now + lasts_s)
+    token, session = await wiring.sessions.create(entry.signer, entry.purpose, expires_at)
+    answer: dict[str, Any] = {
+        "expires_in": lasts_s,
+        "address": checksum(session.actor),
+        "roles": entry.roles,
+        "purpose": entry.purpose.name,
+    }
     response.headers["Cache-Control"] = "no-store"
-    lasts = expires_at - wiring.clock()
-    answer: dict[str, Any] = {"expires_in": lasts, "purpose": purpose.name}
-    if not cookie:
-        return {"access_token": token, "token_type": "Bearer", **answer}
-    response.set_cookie(SESSION_COOKIE, token, max_age=lasts, path="/", secure=True, httponly=True, samesite="strict")
-    return answer
+    if cookie:
+        response.set_cookie(
+            SESSION_COOKIE,
+            token,
+            max_age=lasts_s,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
+    return {"access_token": token, "token_type": "Bearer", **answer}
 
 
 @router.post("/auth/logout", status_code=204)

@@ -13,6 +13,7 @@ from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
 from app.core.consent.mirror import Standing
 from app.core.identifiers import Address, UnixTime
+from app.core.signing.passkey import RelyingParty
 from app.core.signing.typed_data import Domains
 from app.pacs.origin import Origin
 from app.store.access_requests import AccessRequests
@@ -22,6 +23,8 @@ from app.store.directory import Directory
 from app.store.emergencies import Emergencies
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
@@ -81,6 +84,8 @@ class Wiring:
     journal: Journal
     sessions: Sessions
     siwe_nonces: SiweNonces
+    passkeys: Passkeys
+    passkey_challenges: PasskeyChallenges
     patients: Patients
     consents: Consents
     emergencies: Emergencies
@@ -96,6 +101,11 @@ class Wiring:
         names = ("PatientRegistry", "ConsentRegistry", "CareTeams", "EmergencyAccess")
         return Domains(self.place.chain_id, *map(self.deployment.address, names))
 
+    @property
+    def relying_party(self) -> RelyingParty:
+        """Whom the passkeys of this gateway are made for."""
+        return RelyingParty(self.place.origin_url, self.deployment.address("PasskeyVerifier"))
+
     def relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:
         """The call as the relayer's account will send it."""
         return NewCall(self.relayer, kind, reference, call.to, call.data)
@@ -105,6 +115,12 @@ class Wiring:
         queued = await self.outbox.enqueue(self.relayed(kind, reference, call))
         self.wake_relay()
         return queued
+
+    async def relay_anew(self, kind: str, reference: bytes, call: CallData) -> bool:
+        """The same for who must be the first: False where a call of this kind and reference is on its way already."""
+        anew = await self.outbox.begin(self.relayed(kind, reference, call))
+        self.wake_relay()
+        return anew
 
 
 def wiring_of(request: Request) -> Wiring:

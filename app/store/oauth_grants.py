@@ -306,6 +306,8 @@ def _add_tokens(
         SessionRow(
             token_hash=hash_of(issued.access),
             actor=allowed.actor,
+            # A program signs nothing
+            signer=allowed.actor,
             purpose=int(allowed.purpose),
             created_at=now,
             expires_at=issued.access_ends_at,

@@ -17,7 +17,7 @@ from sqlmodel import Session as DatabaseSession
 from sqlmodel import col
 
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.core.oauth.scopes import WHOLE, Reach, reach_of
 from app.store.ending import KEPT_AFTER_END_S, end_session
 from app.store.engine import Database
@@ -49,10 +49,12 @@ class Life:
 class Session:
     """A signed-in actor and what they are here for. ``tag`` (8 bytes) names the session in records and is no secret.
 
+    ``signer`` is what they signed in with and sign with: for a wallet its address, for a passkey the longer signer.
     ``program``: whose token it is, None for somebody who signed in themselves; ``reach``: what it opens.
     """
 
     actor: Address
+    signer: Signer
     purpose: Purpose
     tag: bytes
     expires_at: UnixTime
@@ -75,13 +77,14 @@ class Sessions:
         self._known: OrderedDict[bytes, tuple[Session | None, float]] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Session | None]] = {}
 
-    async def create(self, actor: Address, purpose: Purpose, expires_at: UnixTime) -> tuple[str, Session]:
-        """A new session and its token, which is shown to nobody again."""
+    async def create(self, signer: Signer, purpose: Purpose, expires_at: UnixTime) -> tuple[str, Session]:
+        """A new session of the actor that this signer is, and its token, which is shown to nobody again."""
         token = new_token()
         now = int(self._clock())
         row = SessionRow(
             token_hash=hash_of(token),
-            actor=actor,
+            actor=actor_of(signer),
+            signer=signer,
             purpose=int(purpose),
             created_at=now,
             expires_at=expires_at,
@@ -189,6 +192,7 @@ def _session(row: SessionRow) -> Session:
         program, reach = Program(row.client_id, scope, row.family_id or b""), reach_of(scope)
     return Session(
         Address(row.actor),
+        Signer(row.signer),
         Purpose(row.purpose),
         tag,
         UnixTime(row.expires_at),

@@ -25,6 +25,7 @@ from app.core.consent.mirror import Standing
 from app.core.consent.state import GENESIS, State
 from app.core.consent.terms import Purpose, Role, Window
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
+from app.core.signing.passkey import RelyingParty
 from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
@@ -32,6 +33,8 @@ from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.emergencies import Emergencies
 from app.store.engine import Database
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
@@ -100,6 +103,9 @@ class InProcess:
                 origin=self.origin,
                 sessions=Sessions(self.database, clock=lambda: self.now),
                 siwe_nonces=SiweNonces(self.database),
+                passkeys=Passkeys(self.database),
+                passkey_challenges=PasskeyChallenges(self.database),
+                relying_party=RelyingParty("http://localhost:8080", DEPLOYMENT.address("PasskeyVerifier")),
                 patients=patients,
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database),
@@ -119,11 +125,11 @@ class InProcess:
     async def enrolled(self) -> None:
         await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))
 
-    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> "Answer":
-        """One request of that actor, signed in for it."""
+    async def call(self, who: Address | Signer | None, method: str, path: str, body: object = None) -> "Answer":
+        """One request of that actor or signer, signed in for it."""
         headers = []
         if who is not None:
-            token, _ = await self.wiring.sessions.create(who, Purpose.TREAT, UnixTime(self.now + 600))
+            token, _ = await self.wiring.sessions.create(Signer(who), Purpose.TREAT, UnixTime(self.now + 600))
             headers.append((b"authorization", b"Bearer " + token.encode()))
         if body is not None:
             headers.append((b"content-type", b"application/json"))

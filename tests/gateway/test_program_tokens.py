@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.pacs.origin import OriginAnswer
 from app.store.oauth_grants import Allowed, Code, Issued, OauthGrants
 from app.store.sessions import new_token
@@ -34,7 +34,7 @@ class Token:
 async def program(world: World, scope: str, actor: Address = PHYSICIAN, purpose: Purpose = Purpose.TREAT) -> Token:
     """As the authorization server issues it."""
     ends_at = UnixTime(int(time.time()) + 3600)
-    _, person = await world.sessions.create(actor, Purpose.COC, ends_at)
+    _, person = await world.sessions.create(Signer(actor), Purpose.COC, ends_at)
     grants, text = OauthGrants(world.database), new_token()
     allowed = Allowed(actor, purpose, scope, person.began_at, person.token_hash)
     code = Code(os.urandom(32), "viewer", "https://v/cb", "c" * 43, None, allowed, ends_at)

@@ -231,7 +231,7 @@ class World:
     async def token(
         self, actor: Address = PHYSICIAN, purpose: Purpose = Purpose.TREAT, expires_in_s: int = 3600
     ) -> str:
-        token, _ = await self.sessions.create(actor, purpose, UnixTime(int(time.time()) + expires_in_s))
+        token, _ = await self.sessions.create(Signer(actor), purpose, UnixTime(int(time.time()) + expires_in_s))
         return token
 
     async def ask(

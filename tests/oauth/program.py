@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from app.api.application import create_application
 from app.core.consent.terms import Purpose
 from app.core.http.credentials import SESSION_COOKIE
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.portal.pages import add_pages
 from app.portal.program_pages import program_pages
 from app.store.engine import Database
@@ -107,7 +107,7 @@ class Programs:
 
     async def sign_in(self, purpose: Purpose = Purpose.TREAT) -> Session:
         self.cookie, session = await self.api.wiring.sessions.create(
-            self.actor, purpose, UnixTime(self.api.now + 28_800)
+            Signer(self.actor), purpose, UnixTime(self.api.now + 28_800)
         )
         return session
 

@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Signer, UnixTime
 from tests.api.in_process import SIGNING_KEY, asked
 from tests.oauth.program import AFTERWARDS, CALLBACK, ISSUER, SCOPE, Programs, exchanging, refusal, sent_to
 
@@ -314,7 +314,7 @@ async def test_people_see_their_programs_and_end_them(programs: Programs) -> Non
     mine = next(one for one in listed if one["scope"] == SCOPE)
     path = f"/api/programs/{mine['id']}/end"
     stranger, _ = await programs.api.wiring.sessions.create(
-        Address(b"s" * 20), Purpose.TREAT, UnixTime(programs.api.now + 100)
+        Signer(b"s" * 20), Purpose.TREAT, UnixTime(programs.api.now + 100)
     )
     for bearer, wanted in (
         (stranger, 404),

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 
 from app.api.application import create_application
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.portal.page_route import page_router
 from app.portal.pages import add_pages
 from app.portal.templating import page
@@ -46,7 +46,7 @@ class Portal:
         headers = {name.replace("_", "-"): value for name, value in more.items() if name != "form"}
         cookies = [headers.pop("cookie")] if "cookie" in headers else []
         if who is not None:
-            token, _ = await self.api.wiring.sessions.create(who, Purpose.PATRQT, UnixTime(self.api.now + 600))
+            token, _ = await self.api.wiring.sessions.create(Signer(who), Purpose.PATRQT, UnixTime(self.api.now + 600))
             cookies.append(f"__Host-consentry={token}")
         if cookies:
             headers["cookie"] = "; ".join(cookies)

@@ -10,7 +10,7 @@ import pytest
 from sqlmodel import select
 
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.store.engine import ConflictError, Database
 from app.store.oauth_clients import OauthClient, OauthClients
 from app.store.oauth_devices import OauthDevices
@@ -43,7 +43,7 @@ class Gateway:
         self.clients = OauthClients(database, clock=clock)
 
     async def person(self) -> Session:
-        _, session = await self.sessions.create(ALICE, Purpose.TREAT, UnixTime(90_000))
+        _, session = await self.sessions.create(Signer(ALICE), Purpose.TREAT, UnixTime(90_000))
         return session
 
     def code(self, person: Session) -> Code:

@@ -24,6 +24,8 @@ KINDS: dict[str, tuple[int, str]] = {
     "unauthenticated": (401, "Sign in first"),
     "siwe-mismatch": (401, "The sign-in message is meant for another place"),
     "siwe-expired": (401, "The sign-in message is used or out of its time"),
+    "passkey-expired": (401, "The passkey's challenge is used or out of its time"),
+    "passkey-unknown": (401, "This passkey is not known here"),
     "bad-signature": (401, "The signature does not verify"),
     "forbidden": (403, "This needs a role or capacity that the caller does not hold"),
     "insufficient-scope": (403, "The token was not issued for this"),

@@ -4,12 +4,13 @@
 import { get, post, Refused, signInAddress } from "./api.js";
 import { dialog } from "./dialog.js";
 import { element } from "./elements.js";
+import { signWithPasskey } from "./passkey.js";
 import { inWords, signTypedData } from "./wallet.js";
 import { _ } from "./words.js";
 
 // How an account signs a document, by the session's `data-signer`. A passkey's way is added here, and nowhere else:
 // a function of the document that resolves to the signature in hexadecimal, and throws Refused or what it failed with.
-const SIGNERS = { wallet: signTypedData };
+const SIGNERS = { wallet: signTypedData, passkey: signWithPasskey };
 
 const LOOK_MS = 1000;
 const SLOW_MS = 15_000;
@@ -90,6 +91,11 @@ class Steps {
 
   async signature(document_) {
     const sign = SIGNERS[document.body.dataset.signer];
+    if (sign === signWithPasskey) {
+      await this.unlessLeft(this.read());
+      this.waiting(_("Your device asks whether it is you …"));
+      return this.unlessLeft(sign(document_));
+    }
     this.waiting(_("Read the text, then sign it in your wallet …"));
     const silent = setTimeout(
       () => this.waiting(_("Still waiting for your wallet. If its window is not to be seen, open it from your browser's bar.")),
@@ -100,6 +106,17 @@ class Steps {
     } finally {
       clearTimeout(silent);
     }
+  }
+
+  /** A device asks for a finger and shows no text: whoever signs with a passkey reads it here first, and says so. */
+  async read() {
+    this.progress.className = "";
+    this.progress.textContent = "";
+    await new Promise((resolve) => {
+      const go = element("button", { type: "button", onclick: resolve }, _("Sign with your passkey"));
+      this.button.before(go);
+      go.focus();
+    }).finally(() => this.button.previousElementSibling.remove());
   }
 
   /** Whoever closes the dialog before it is handed in wants nothing handed in, whatever the wallet says later. */

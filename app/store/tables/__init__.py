@@ -11,6 +11,7 @@ from app.store.tables.chain_work import (
 )
 from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
 from app.store.tables.oauth import OauthClientRow, OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow
+from app.store.tables.passkeys import PasskeyChallengeRow, PasskeyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -30,6 +31,8 @@ __all__ = [
     "OauthRefreshRow",
     "OutboxCallRow",
     "OutboxTxRow",
+    "PasskeyChallengeRow",
+    "PasskeyRow",
     "PatientRow",
     "RevocationMessageRow",
     "Row",

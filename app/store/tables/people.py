@@ -24,7 +24,7 @@ class PatientRow(Row, table=True):
 
 
 class SessionRow(Row, table=True):
-    """A signed-in actor. The token itself is never stored, only its SHA-256.
+    """A signed-in actor. The token itself is never stored, only its SHA-256. ``signer``: what they sign with.
 
     Of a program's token: which program, what it may do, and the family of tokens that it belongs to.
     """
@@ -33,6 +33,7 @@ class SessionRow(Row, table=True):
 
     token_hash: bytes = Field(primary_key=True)
     actor: bytes
+    signer: bytes
     purpose: int
     created_at: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger, index=True)
