@@ -42,7 +42,7 @@ def fits(registered: str, asked: str, *, native: bool) -> bool:
     """
     if registered == asked:
         return True
-    if not native or not is_acceptable(asked):
+    if not native:
         return False
     known, other = _ON_LOOPBACK.fullmatch(registered), _ON_LOOPBACK.fullmatch(asked)
     return known is not None and other is not None and known.groups() == other.groups()
