@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from app.chain.artefacts import NAMES
+
 ROOT = Path(__file__).resolve().parents[2]
 ABI_FOLDER = ROOT / "app" / "chain" / "abi"
-CONTRACTS = ("AccessLog", "CareTeams", "ConsentRegistry", "ConsentryRoles", "PatientRegistry")
+CONTRACTS = tuple(sorted(NAMES))
 
 
 def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:
