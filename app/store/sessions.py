@@ -16,6 +16,7 @@ from sqlalchemy import delete
 from sqlmodel import Session as DatabaseSession
 from sqlmodel import col
 
+from app.core.consent.basis import actor_of
 from app.core.consent.terms import Purpose
 from app.core.identifiers import Address, Signer, UnixTime
 from app.core.oauth.scopes import WHOLE, Reach, reach_of

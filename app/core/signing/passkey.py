@@ -79,8 +79,8 @@ def encode(assertion: Assertion) -> bytes:
 
 
 def decode(signature: bytes) -> Assertion | None:
-    """The assertion that is encoded exactly so, or None: no gaps, no overlap, nothing left over, and no client data that
-    are too long.
+    """The assertion that is encoded exactly so, or None: no gaps, no overlap, nothing left over, and no client data
+    that are too long.
     """
     if len(signature) < _HEADS:
         return None
