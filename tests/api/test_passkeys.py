@@ -143,6 +143,7 @@ WRONGLY_MADE: dict[str, Callable[[Authenticator, dict[str, Any]], dict[str, Any]
     "another curve": lambda d, o: d.create(o, cose=d.cose(curve=8)),
     "no point of the curve": lambda d, o: d.create(o, cose=d.cose(x=bytes(32))),
     "a long x": lambda d, o: d.create(o, cose=d.cose(x=b"\0" + d.key[:32])),
+    "cut at another place": lambda d, o: d.create(o, cose=d.cose(x=d.key[:31], y=d.key[31:])),
     "a short x": lambda d, o: d.create(o, cose=d.cose(x=d.key[:31])),
     "extensions announced and none there": lambda d, o: d.create(o, flags=PRESENT | VERIFIED | EXTENDED),
     "no attestation": lambda d, o: d.credential({**d.create(o)["response"], "attestationObject": ""}),

@@ -141,6 +141,43 @@ def test_granting_and_revoking_with_the_passkey_from_the_page(stage: Stage, open
     assert states == ["active", "revoked"]
 
 
+_SIGNED = """([grantee, until]) => {
+  const build = document.querySelector('script[type="module"]').src.replace(/[^/]*$/, "");
+  const body = { grantee, scope: "all", actions: ["view"], purposes: ["TREAT"], valid_until: until };
+  Promise.all([import(build + "sign.js"), import(build + "api.js")]).then(([{ signed }, { post }]) =>
+    signed({
+      title: "Let somebody in",
+      issue: () => post("/api/consents/typed-data", body),
+      send: "/api/consents",
+      done: "It is done.",
+    }),
+  );
+}"""
+
+
+def test_a_page_asks_the_passkey_only_after_the_sentence_was_read(stage: Stage, opened: Open) -> None:
+    """The device shows no text: the page does, and waits to be told."""
+    window = _claimed(stage, opened, "PHONE-13")
+    window.go("/about")
+    before = window.credentials[0]["signCount"]
+    terms = [stage.live.account("physician1").address, int(time.time()) + 3600]
+    window.page.evaluate(_SIGNED, terms)
+    asking = window.page.get_by_role("dialog")
+    expect(asking.get_by_text("I allow")).to_be_visible()
+    sign = asking.get_by_role("button", name="Sign with your passkey")
+    sign.wait_for()
+    assert window.credentials[0]["signCount"] == before
+    asking.get_by_role("button", name="Cancel").click()
+    asking.wait_for(state="detached")
+    assert window.credentials[0]["signCount"] == before
+    window.page.evaluate(_SIGNED, terms)
+    sign.click()
+    asking.get_by_text("It is done.").wait_for()
+    assert window.credentials[0]["signCount"] > before
+    assert sum(path == "/api/consents" for _, path in window.answers) == 1
+    assert window.errors == []
+
+
 def test_the_browser_hashes_as_the_core_does(stage: Stage, opened: Open, typed_data: list[dict[str, Any]]) -> None:
     window = opened("/signin")
     digests = window.page.evaluate(

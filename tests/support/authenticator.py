@@ -133,10 +133,17 @@ class Authenticator:
         name = websafe(self.credential_id)
         return {"id": name, "rawId": name, "type": "public-key", "response": response}
 
-    def cose(self, algorithm: int = -7, curve: int = 1, x: bytes | None = None) -> bytes:
+    def cose(self, algorithm: int = -7, curve: int = 1, x: bytes | None = None, y: bytes | None = None) -> bytes:
         """The public key as a COSE_Key (RFC 9052): kty EC2, alg, crv, x, y."""
         parts = b"\x01\x02" + b"\x03" + _integer(algorithm) + b"\x20" + _integer(curve)
-        return b"\xa5" + parts + b"\x21" + _bytes(self.key[:32] if x is None else x) + b"\x22" + _bytes(self.key[32:])
+        return (
+            b"\xa5"
+            + parts
+            + b"\x21"
+            + _bytes(self.key[:32] if x is None else x)
+            + b"\x22"
+            + _bytes(self.key[32:] if y is None else y)
+        )
 
 
 def _integer(value: int) -> bytes:

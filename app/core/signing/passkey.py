@@ -79,9 +79,7 @@ def encode(assertion: Assertion) -> bytes:
 
 
 def decode(signature: bytes) -> Assertion | None:
-    """The assertion that is encoded exactly so, or None: no gaps, no overlap, nothing left over, and no client data
-    that are too long.
-    """
+    """The assertion that is encoded exactly so, or None: no gap or overlap, nothing left over or too long."""
     if len(signature) < _HEADS:
         return None
     r, s, challenge_index, type_index, data_at, client_at = (
