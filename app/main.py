@@ -36,9 +36,13 @@ from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
 from app.loops.lane_chain import NodesChain
+from app.loops.listening import Listener
 from app.loops.log_planner import LogPlanner, Pace
+from app.loops.noticing import ChainNotices, notice_first_accesses
 from app.loops.settle import settle
 from app.loops.submit import Submitter
+from app.loops.telling import Teller
+from app.outgoing import reach, teller
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.portal.pages import pages
@@ -46,8 +50,10 @@ from app.settings import Settings
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.engine import Database, open_database
+from app.store.first_accesses import FirstAccesses
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
@@ -94,6 +100,15 @@ class _Ground:
     durable: Callable[[], int] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Loops:
+    """Those that say how they fare."""
+
+    follower: Follower
+    submitter: Submitter
+    teller: Teller
+
+
 @contextlib.asynccontextmanager
 async def running(
     settings: Settings, deployment: Deployment, say: Say, durable: Callable[[], int] | None = None
@@ -123,15 +138,19 @@ async def running(
             on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
             backlog_limit=settings.backlog_limit,
         )
-        follower, submitter = _follower(ground), _submitter(ground, journal)
+        chain_notices = ChainNotices(database)
+        await chain_notices.load()
+        follower, submitter = _follower(ground, chain_notices), _submitter(ground, journal)
+        telling = teller(settings, database, own_site_key, follower.standing)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
-        api = _api(ground, follower, submitter, journal, patients, consents, sessions)
+        api = _api(ground, _Loops(follower, submitter, telling), journal, patients, consents, sessions)
         rest = create_application(api)
         rest.include_router(pages(settings.origin_url, settings.viewer_dir, sessions))
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(consents, follower.standing, _SETTLE_S))
+        loops += [chain_notices.run(), notice_first_accesses(FirstAccesses(database)), telling.run()]
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -187,7 +206,7 @@ def _origins(named: Sequence[str]) -> frozenset[bytes]:
     return frozenset(origin.encode("ascii") for origin in named)
 
 
-def _follower(ground: _Ground) -> Follower:
+def _follower(ground: _Ground, listener: Listener) -> Follower:
     settings = ground.settings
     rules = Rules(
         confirmations=settings.confirmations,
@@ -200,7 +219,9 @@ def _follower(ground: _Ground) -> Follower:
     def progress(done: int, total: int) -> None:
         ground.say(f"reading the chain: block {done} of {total}")
 
-    return Follower(ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable)
+    return Follower(
+        ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable, listener=listener
+    )
 
 
 def _submitter(ground: _Ground, journal: Journal) -> Submitter:
@@ -219,8 +240,7 @@ def _submitter(ground: _Ground, journal: Journal) -> Submitter:
 
 def _api(
     ground: _Ground,
-    follower: Follower,
-    submitter: Submitter,
+    loops: _Loops,
     journal: Journal,
     patients: Patients,
     consents: Consents,
@@ -234,9 +254,9 @@ def _api(
         token_lifetime_s=settings.token_lifetime_s,
         claim_lifetime_s=_CLAIM_LIFETIME_S,
         relayer=account(settings.relayer_key, RELAYER_INDEX).address,
-        standing=follower.standing,
-        condition=lambda: _condition(follower, submitter),
-        wake_relay=submitter.wake,
+        standing=loops.follower.standing,
+        condition=lambda: _condition(loops),
+        wake_relay=loops.submitter.wake,
         clock=_now,
         random_bytes=os.urandom,
         origin=ground.origin,
@@ -251,6 +271,8 @@ def _api(
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
+        contacts=Contacts(database),
+        reach=reach(settings),
     )
 
 
@@ -338,8 +360,8 @@ def _now() -> UnixTime:
     return UnixTime(int(time.time()))
 
 
-def _condition(follower: Follower, submitter: Submitter) -> Condition:
-    health, state = follower.health(), submitter.state()
+def _condition(loops: _Loops) -> Condition:
+    health, state, notices = loops.follower.health(), loops.submitter.state(), loops.teller.count()
     return Condition(
         chain_problem=health.problem,
         confirmed_age_s=health.confirmed_age_s,
@@ -349,6 +371,8 @@ def _condition(follower: Follower, submitter: Submitter) -> Condition:
         oldest_age_s=state.backlog.oldest_age_s,
         late=state.backlog.late,
         trouble=tuple(one.value for one in state.trouble),
+        notices_waiting=notices.waiting,
+        notices_given_up=notices.given_up,
     )
 
 

@@ -17,6 +17,7 @@ from app.pacs.origin import Origin
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
@@ -31,7 +32,8 @@ class Condition:
 
     ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and
     ours. ``late``: the oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed
-    messages from the chain.
+    messages from the chain. ``notices_waiting`` and ``notices_given_up``: messages to people that are still to be
+    delivered, and those that could not be.
     """
 
     chain_problem: str | None
@@ -42,6 +44,17 @@ class Condition:
     oldest_age_s: int
     late: bool
     trouble: tuple[str, ...]
+    notices_waiting: int
+    notices_given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How people can be told what happens: what the settings allow."""
+
+    mail: bool
+    webhooks: bool
+    private_webhooks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,8 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
+    contacts: Contacts
+    reach: Reach
 
     @property
     def domains(self) -> Domains:

@@ -15,7 +15,9 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import PatientKey, Subject, UnixTime
+from app.store.contacts import erase_contacts
 from app.store.engine import ConflictError, Database, StoreUnavailableError
+from app.store.first_accesses import erase_accessors
 from app.store.tables import AccessRecordRow, AccessRequestRow, ConsentMessageRow, PatientRow, RevocationMessageRow
 
 _MISS_PAUSE_S = 1.0
@@ -128,6 +130,8 @@ class Patients:
             connection.execute(
                 update(AccessRequestRow).where(col(AccessRequestRow.patient_key) == key).values(terms="", message="")
             )
+            erase_contacts(connection, key)
+            erase_accessors(connection, key)
             return erased.rowcount == 1
 
         done = await self._database.writing(work)

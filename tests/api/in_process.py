@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from app.api.application import create_application
 from app.api.siwe_message import Place
-from app.api.wiring import Wiring
+from app.api.wiring import Reach, Wiring
 from app.chain.deployment import Contract, Deployment
 from app.core.consent.basis import role_id
 from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
@@ -25,6 +25,7 @@ from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.engine import Database
 from app.store.patients import Patients
@@ -98,6 +99,8 @@ class InProcess:
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database),
                 directory=Directory(self.database),
+                contacts=Contacts(self.database),
+                reach=Reach(mail=True, webhooks=True, private_webhooks=False),
             ),
         )
 

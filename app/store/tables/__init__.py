@@ -8,6 +8,15 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.notices import (
+    ContactChannelRow,
+    ContactPatientRow,
+    ContactRow,
+    KnownAccessorRow,
+    NoticeCursorRow,
+    NoticeDeliveryRow,
+    NoticeRow,
+)
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -17,7 +26,14 @@ __all__ = [
     "AccessRequestRow",
     "ChainBatchRow",
     "ConsentMessageRow",
+    "ContactChannelRow",
+    "ContactPatientRow",
+    "ContactRow",
     "DirectoryEntryRow",
+    "KnownAccessorRow",
+    "NoticeCursorRow",
+    "NoticeDeliveryRow",
+    "NoticeRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PatientRow",
