@@ -1,5 +1,6 @@
 """Mail through the hospital's SMTP server (RFC 5321), encrypted wherever it leaves this machine."""
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from app.core.identifiers import UnixTime
 from app.core.notices.wording import Letter
 from app.post.outcome import PostError, PostRefusedError
 
+# For one answer, and for all of it.
 _TIMEOUT_S = 20.0
+_WHOLE_S = 60.0
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -67,7 +70,7 @@ class Mail:
             timeout=_TIMEOUT_S,
         )
         try:
-            async with client:
+            async with asyncio.timeout(_WHOLE_S), client:
                 if server.username:
                     await client.login(server.username, server.password)
                 await client.send_message(self._message(letter, to, public_id, at))

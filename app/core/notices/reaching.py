@@ -22,6 +22,8 @@ _EMAIL = re.compile(
     r"@(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9])"
 )
 _WEBHOOK = re.compile(r"https://[!-~]+")
+# A name whose last part is a number is one of the older ways to write an IPv4 address.
+_HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Ways to write an IPv4 address inside an IPv6 one lead to where that one leads.
 _TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 _OLD_SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
@@ -51,9 +53,8 @@ def webhook_address(text: str, *, private: bool) -> str | None:
         return None
     if not host or port == 0 or "@" in parts.netloc or "%" in parts.netloc:
         return None
-    if _is_literal(host) and not may_reach(host, private=private):
-        return None
-    return text
+    allowed = may_reach(host, private=private) if _is_literal(host) else _HOST_NAME.fullmatch(host)
+    return text if allowed else None
 
 
 def may_reach(ip: str, *, private: bool) -> bool:
