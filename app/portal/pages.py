@@ -15,7 +15,12 @@ from app.portal.visitor import SIGN_IN, comes_from_elsewhere, local_path, sessio
 from app.store.sessions import Session, Sessions
 
 _STATIC = Path(__file__).parent / "static"
-_PARTS = {"consentry.css": "text/css", "icon.svg": "image/svg+xml", "signin.js": "text/javascript"}
+_PARTS = {
+    "consentry.css": "text/css",
+    "icon.svg": "image/svg+xml",
+    "signin.js": "text/javascript",
+    "contact.js": "text/javascript",
+}
 
 
 def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
@@ -35,6 +40,11 @@ def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
         if session is None and comes_from_elsewhere(request):
             return without_session(request)
         return page("signin.html", origin=origin_url, account=_account(session), after=local_path(next))
+
+    @router.api_route("/contact", methods=READ)
+    async def contact() -> Response:
+        # Opened from a message, on whichever device that is read: nobody need be signed in
+        return page("contact.html", origin=origin_url)
 
     @router.post("/signout")
     async def signout(request: Request) -> Response:

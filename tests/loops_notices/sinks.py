@@ -1,4 +1,4 @@
-"""Where messages end up in tests: a real mail server and a real HTTPS server, in this process; they keep all they get."""
+"""Where messages end up in tests: a real mail server and a real HTTPS server in this process that keep all they get."""
 
 import asyncio
 import ssl
