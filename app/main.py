@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.api.application import create_application
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.api.wiring import Condition
 from app.api.wiring import Wiring as ApiWiring
@@ -273,6 +274,7 @@ def _api(
         directory=Directory(database),
         contacts=Contacts(database),
         reach=reach(settings),
+        typesetter=Typesetter(),
     )
 
 

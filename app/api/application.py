@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import access_requests, accesses, care_teams, consents, contact, enrolments, explain, health, signin
 from app.api.envelope import Envelope, answer
+from app.api.reports.typesetting import TypesettingError
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
 from app.core.http.problem import ProblemError, problem
@@ -24,6 +25,7 @@ _MEANINGS: Mapping[type[Exception], str] = {
     RequestValidationError: "invalid-parameter",
     RpcError: "chain-unavailable",
     StoreUnavailableError: "log-unavailable",
+    TypesettingError: "report-unavailable",
     ConflictError: "conflict",
     OriginTimeoutError: "upstream-timeout",
     OriginUnavailableError: "upstream-unavailable",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
@@ -88,6 +89,7 @@ class Wiring:
     directory: Directory
     contacts: Contacts
     reach: Reach
+    typesetter: Typesetter
 
     @property
     def domains(self) -> Domains:

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Scope
 
 from app.api.application import create_application
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.api.wiring import Reach, Wiring
 from app.chain.deployment import Contract, Deployment
@@ -101,6 +102,7 @@ class InProcess:
                 directory=Directory(self.database),
                 contacts=Contacts(self.database),
                 reach=Reach(mail=True, webhooks=True, private_webhooks=False),
+                typesetter=Typesetter(),
             ),
         )
 
