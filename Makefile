@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo up viewer test check bench soak test-python test-core test-contracts \
 	check-lint check-format check-types check-imports check-contracts check-artefacts check-slither \
-	lint format contracts docs gas lock clean run-environment develop-environment
+	lint format contracts docs messages vendored gas lock clean run-environment develop-environment
 
 BIN := .venv/bin
 NPM := "$(CURDIR)/$(BIN)/npm" run --silent
@@ -100,6 +100,12 @@ contracts: develop-environment ## Compile the contracts and write the ABIs the g
 
 docs: develop-environment ## Write docs/COMMANDS.md from the command line's own help
 	@$(BIN)/python -m tools.command_page
+
+messages: develop-environment ## Collect what the portal says into its catalogues, for translators
+	@$(BIN)/python -m tools.messages
+
+vendored: develop-environment ## Copy the scripts that browsers get from npm packages, as they were published
+	@$(BIN)/python -m tools.vendored
 
 gas: develop-environment ## Gas per access and per consent
 	@$(NPM) gas

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from app.api.application import create_application
 from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
-from app.api.wiring import Condition
+from app.api.wiring import Condition, EmergencyRules
 from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
@@ -37,24 +37,20 @@ from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
 from app.loops.lane_chain import NodesChain
-from app.loops.listening import Listener
 from app.loops.log_planner import LogPlanner, Pace
-from app.loops.noticing import ChainNotices, notice_first_accesses
 from app.loops.settle import settle
 from app.loops.submit import Submitter
-from app.loops.telling import Teller
-from app.outgoing import reach, teller
+from app.outgoing import Outgoing, outgoing
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
-from app.portal.pages import pages
+from app.portal.pages import add_pages
 from app.settings import Settings
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
-from app.store.contacts import Contacts
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies, TakenBack
 from app.store.engine import Database, open_database
-from app.store.first_accesses import FirstAccesses
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
@@ -102,12 +98,13 @@ class _Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loops:
-    """Those that say how they fare."""
+class _Kept:
+    """What of the database is held in memory, because every request or decision needs it."""
 
-    follower: Follower
-    submitter: Submitter
-    teller: Teller
+    patients: Patients
+    consents: Consents
+    emergencies: Emergencies
+    sessions: Sessions
 
 
 @contextlib.asynccontextmanager
@@ -129,29 +126,29 @@ async def running(
         own_site_key = await asyncio.to_thread(site_key, settings)
         contracts = Contracts.of(deployment)
         ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable)
-        patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
-        await asyncio.to_thread(patients.load)
-        await asyncio.to_thread(consents.load)
-        stack.callback(patients.close)
+        kept = _Kept(Patients(database), Consents(database), Emergencies(database), Sessions(database))
+        for loaded in (kept.patients, kept.consents, kept.emergencies):
+            await asyncio.to_thread(loaded.load)
+        stack.callback(kept.patients.close)
+        rules = EmergencyRules(
+            longest_s=await contracts.ask(nodes, contracts.emergencies.max_duration_s()),
+            quota=await contracts.ask(nodes, contracts.emergencies.quota()),
+        )
         # The submitter is made below, before the journal starts and calls it.
         journal = Journal(
             database,
             on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
             backlog_limit=settings.backlog_limit,
         )
-        chain_notices = ChainNotices(database)
-        await chain_notices.load()
-        follower, submitter = _follower(ground, chain_notices), _submitter(ground, journal)
-        telling = teller(settings, database, own_site_key, follower.standing)
+        telling = await outgoing(settings, database, own_site_key, lambda: follower.standing())  # noqa: PLW0108
+        follower, submitter = _follower(ground, telling), _submitter(ground, journal)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
-        api = _api(ground, _Loops(follower, submitter, telling), journal, patients, consents, sessions)
-        rest = create_application(api)
-        rest.include_router(pages(settings.origin_url, settings.viewer_dir, sessions))
+        rest = create_application(api := _api(ground, kept, rules, follower, submitter, journal, telling))
+        add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
-        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
-        loops.append(settle(consents, follower.standing, _SETTLE_S))
-        loops += [chain_notices.run(), notice_first_accesses(FirstAccesses(database)), telling.run()]
+        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run(), *telling.loops()]
+        loops += [settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S)]
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -207,7 +204,7 @@ def _origins(named: Sequence[str]) -> frozenset[bytes]:
     return frozenset(origin.encode("ascii") for origin in named)
 
 
-def _follower(ground: _Ground, listener: Listener) -> Follower:
+def _follower(ground: _Ground, telling: Outgoing) -> Follower:
     settings = ground.settings
     rules = Rules(
         confirmations=settings.confirmations,
@@ -221,7 +218,7 @@ def _follower(ground: _Ground, listener: Listener) -> Follower:
         ground.say(f"reading the chain: block {done} of {total}")
 
     return Follower(
-        ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable, listener=listener
+        ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable, listener=telling.listener
     )
 
 
@@ -241,11 +238,12 @@ def _submitter(ground: _Ground, journal: Journal) -> Submitter:
 
 def _api(
     ground: _Ground,
-    loops: _Loops,
+    kept: _Kept,
+    rules: EmergencyRules,
+    follower: Follower,
+    submitter: Submitter,
     journal: Journal,
-    patients: Patients,
-    consents: Consents,
-    sessions: Sessions,
+    telling: Outgoing,
 ) -> ApiWiring:
     settings, database = ground.settings, ground.database
     return ApiWiring(
@@ -255,9 +253,11 @@ def _api(
         token_lifetime_s=settings.token_lifetime_s,
         claim_lifetime_s=_CLAIM_LIFETIME_S,
         relayer=account(settings.relayer_key, RELAYER_INDEX).address,
-        standing=loops.follower.standing,
-        condition=lambda: _condition(loops),
-        wake_relay=loops.submitter.wake,
+        standing=follower.standing,
+        snapshot=lambda: _snapshot(follower, settings.emergency_snapshot_s),
+        emergency_rules=rules,
+        condition=lambda: _condition(follower, submitter, telling),
+        wake_relay=submitter.wake,
         clock=_now,
         random_bytes=os.urandom,
         origin=ground.origin,
@@ -265,15 +265,16 @@ def _api(
         nodes=ground.nodes,
         outbox=Outbox(database),
         journal=journal,
-        sessions=sessions,
+        sessions=kept.sessions,
         siwe_nonces=SiweNonces(database),
-        patients=patients,
-        consents=consents,
+        patients=kept.patients,
+        consents=kept.consents,
+        emergencies=kept.emergencies,
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
-        contacts=Contacts(database),
-        reach=reach(settings),
+        contacts=telling.contacts,
+        reach=telling.reach,
         typesetter=Typesetter(),
     )
 
@@ -291,7 +292,9 @@ def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWi
         patients=api.patients,
         journal=api.journal,
         standing=follower.standing,
-        revoked_here=lambda: api.consents.revoked_here,
+        revoked_here=TakenBack(api.consents, api.emergencies).now,
+        opened_here=lambda: api.emergencies.opened,
+        snapshot=api.snapshot,
         study_key_of=study_key_of,
         clock=time.time,
         monotonic=time.monotonic,
@@ -362,8 +365,8 @@ def _now() -> UnixTime:
     return UnixTime(int(time.time()))
 
 
-def _condition(loops: _Loops) -> Condition:
-    health, state, notices = loops.follower.health(), loops.submitter.state(), loops.teller.count()
+def _condition(follower: Follower, submitter: Submitter, telling: Outgoing) -> Condition:
+    health, state, notices = follower.health(), submitter.state(), telling.teller.count()
     return Condition(
         chain_problem=health.problem,
         confirmed_age_s=health.confirmed_age_s,
@@ -383,6 +386,11 @@ def _alarm(kind: Alarm) -> None:
         _LOG.error("ALARM: the archive refuses this gateway's credentials (%s)", kind.value)
     else:
         _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
+
+
+def _snapshot(follower: Follower, oldest_s: float) -> tuple[Standing, float] | None:
+    last = follower.last_standing()
+    return last if last is not None and last[1] <= oldest_s else None
 
 
 def _late(state: BacklogState) -> None:

@@ -20,6 +20,8 @@ from app.core.notices.reaching import email_address
 PREFIX = "CONSENTRY_"
 # 32 random bytes hold about 30 different ones; fewer than this were typed, not drawn.
 _DISTINCT_BYTES = 8
+# So old roles may be when the glass is broken while the chain is away (the auditor's replay knows no older ones).
+_LONGEST_SNAPSHOT_S = 900
 DEVELOPMENT_CHAIN_ID = 31337
 # Read by the command line only; known here so that they are not taken for a misspelt setting.
 CLIENT_KEYS = frozenset(
@@ -30,6 +32,7 @@ _ORIGIN = re.compile(
     r"\*|(?!http://.*:80$|https://.*:443$)"
     r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
 )
+_BROWSER_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?")
 _PLACEHOLDER = re.compile(r"(?i)^(change.?(me|this)|replace.?(me|this)|todo|xxx+|placeholder|\.\.\.|<.*>)$")
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 _FINGERPRINT = re.compile(r"(?i)(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}")
@@ -77,6 +80,7 @@ class Settings:
     pacs_server_name: str = ""
     pacs_timeout_s: float = 30.0
     rpc_url: str = ""
+    browser_rpc_url: str = ""
     rpc_port: int = 8545
     chain_id: int = DEVELOPMENT_CHAIN_ID
     deployment: str = ""
@@ -95,6 +99,7 @@ class Settings:
     upload_request_bytes: int = 16 * 1024**3
     log_flush_s: float = 1.0
     backlog_alarm_s: int = 600
+    emergency_snapshot_s: int = 900
     backlog_limit: int = 1_000_000
     cors_origins: tuple[str, ...] = ()
     cors_credentials: bool = False
@@ -114,6 +119,15 @@ class Settings:
         if self.embedded_chain:
             return (f"http://127.0.0.1:{self.rpc_port}",)
         return tuple(part.strip() for part in self.rpc_url.split(",") if part.strip())
+
+    @property
+    def browser_rpc(self) -> str:
+        """The node that a patient's browser asks to check what we say; "" where that is not offered."""
+        if self.browser_rpc_url:
+            return "" if self.browser_rpc_url == "off" else self.browser_rpc_url
+        # The embedded chain listens on loopback, and so can be asked by a browser on this machine alone
+        local = self.embedded_chain and _loopback(urlsplit(self.origin_url).hostname or "")
+        return self.rpc_urls[0] if local else ""
 
     @property
     def origin_url(self) -> str:
@@ -216,6 +230,8 @@ def _number_problems(s: Settings) -> Iterator[str]:
     ):
         if getattr(s, name) <= 0:
             yield f"{PREFIX}{name.upper()}: must be above 0"
+    if not 0 <= s.emergency_snapshot_s <= _LONGEST_SNAPSHOT_S:
+        yield f"CONSENTRY_EMERGENCY_SNAPSHOT_S: 0 to {_LONGEST_SNAPSHOT_S}"
     if s.head_max_age_s < 0:
         yield "CONSENTRY_HEAD_MAX_AGE_S: must not be negative"
     if s.log_level not in {"debug", "info", "warning", "error"}:
@@ -223,6 +239,11 @@ def _number_problems(s: Settings) -> Iterator[str]:
 
 
 def _rpc_problems(s: Settings) -> Iterator[str]:
+    if s.browser_rpc_url and s.browser_rpc_url != "off":
+        yield from _transport("CONSENTRY_BROWSER_RPC_URL", s.browser_rpc_url)
+        # It is named in a header of every page that checks, where a space or a semicolon would begin something else
+        if not _BROWSER_ADDRESS.fullmatch(s.browser_rpc_url):
+            yield "CONSENTRY_BROWSER_RPC_URL: an address without credentials, spaces or signs that end a policy"
     for url in s.rpc_urls:
         yield from _transport("CONSENTRY_RPC_URL", url)
     if s.finality and s.finality != "finalized" and not s.finality.isdecimal():

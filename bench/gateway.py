@@ -96,6 +96,8 @@ class Serving:
                 journal=journal,
                 standing=lambda: standing,
                 revoked_here=lambda: nothing_revoked,
+                opened_here=dict,
+                snapshot=lambda: None,
                 study_key_of=_study_key,
                 clock=time.time,
                 monotonic=time.monotonic,

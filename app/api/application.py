@@ -9,16 +9,40 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from app.api import access_requests, accesses, care_teams, consents, contact, enrolments, explain, health, signin
+from app.api import (
+    access_requests,
+    accesses,
+    care_teams,
+    consents,
+    contact,
+    emergencies,
+    emergency_reviews,
+    enrolments,
+    explain,
+    health,
+    signin,
+)
 from app.api.envelope import Envelope, answer
 from app.api.reports.typesetting import TypesettingError
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
-from app.core.http.problem import ProblemError, problem
+from app.core.http.problem import Problem, ProblemError, problem
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 from app.store.engine import ConflictError, StoreUnavailableError
 
-_MODULES = (signin, consents, care_teams, enrolments, access_requests, accesses, contact, explain, health)
+_MODULES = (
+    signin,
+    consents,
+    care_teams,
+    enrolments,
+    access_requests,
+    emergencies,
+    emergency_reviews,
+    accesses,
+    contact,
+    explain,
+    health,
+)
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "invalid-request", 413: "payload-too-large"}
 # What a failure of ours is to the caller; a subclass that is not named here is what its parent is.
 _MEANINGS: Mapping[type[Exception], str] = {
@@ -68,7 +92,20 @@ async def _http(request: Request, error: Any) -> Response:  # noqa: ANN401
 
 
 async def _meaning(_request: Request, error: Any) -> Response:  # noqa: ANN401
-    return answer(problem(next(_MEANINGS[kind] for kind in type(error).__mro__ if kind in _MEANINGS)))
+    found = problem_of(error)
+    if found is None:
+        raise error
+    return answer(found)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What the error is to the caller; None for one that nobody foresaw."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    if isinstance(error, HTTPException):
+        return problem(_BY_STATUS.get(error.status_code, "internal"))
+    names = (_MEANINGS[kind] for kind in type(error).__mro__ if kind in _MEANINGS)
+    return next((problem(name) for name in names), None)
 
 
 def _allowed(path: str) -> str:

@@ -1,11 +1,13 @@
 """Who is calling: the session behind a request, and what its actor may be on the chain."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.api.wiring import Wiring, wiring_of
+from app.core.consent.emergencies import PURPOSE as EMERGENCY
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import holds_role
 from app.core.consent.terms import Capacity, Purpose, Role
@@ -93,6 +95,18 @@ def known_standing(wiring: Wiring) -> tuple[Standing, UnixTime]:
     if standing is None:
         raise ProblemError(problem("chain-unavailable"))
     return standing, max(wiring.clock(), standing.timestamp)
+
+
+def standing_for(wiring: Wiring, purpose: Purpose) -> tuple[Standing, UnixTime, int | None]:
+    """The same for somebody who breaks the glass, with the age of what is known where it is not fresh: while the chain
+    is away, roles hold for some minutes more (DESIGN, decision 3). Raises 503 ``chain-unavailable``.
+    """
+    snapshot = wiring.snapshot() if purpose is EMERGENCY and wiring.standing() is None else None
+    if snapshot is None:
+        standing, now = known_standing(wiring)
+        return standing, now, None
+    standing, age_s = snapshot
+    return standing, max(wiring.clock(), standing.timestamp), math.ceil(age_s)
 
 
 def _same_origin(request: Request, wiring: Wiring) -> None:

@@ -71,7 +71,7 @@ async def enrol(
     subject = Subject.typed(asked.patient_id, asked.issuer)
     if not subject.patient_id:
         raise ProblemError(problem("invalid-request"))
-    patient = await _enrolled(wiring, subject)
+    patient = await enrolled(wiring, subject)
     at_head = caller.standing.head.patient(patient.key)
     if at_head is not None and at_head.claimed:
         raise ProblemError(problem("conflict"))
@@ -164,7 +164,7 @@ def _view(caller: Caller, patient: EnrolledPatient) -> dict[str, Any]:
     }
 
 
-async def _enrolled(wiring: Wiring, subject: Subject) -> EnrolledPatient:
+async def enrolled(wiring: Wiring, subject: Subject) -> EnrolledPatient:
     """The patient's own salt and key, made once."""
     known = wiring.patients.by_subject(subject)
     if known is not None:

@@ -16,11 +16,11 @@ from app.chain.wallets import stands_behind
 from app.core.consent.mirror import Standing
 from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Signer, UnixTime
-from app.core.signing.messages import Message
-from app.core.signing.typed_data import Refusal, digest, parse, payload
+from app.core.signing.messages import DatedMessage, Message
+from app.core.signing.typed_data import Parsed, Refusal, digest, parse, payload
 from app.core.signing.words import words_for
 
-MessageT = TypeVar("MessageT", bound=Message)
+MessageT = TypeVar("MessageT", bound=DatedMessage)
 
 # How long a message may take from being issued to landing: time to read it, and to sleep over it for an hour.
 DEADLINE_S = 3600
@@ -70,9 +70,14 @@ async def open_message(wiring: Wiring, standing: Standing, message: Message, wor
     The words hold names and what the archive says of studies, so whether some words are right is an answer that only
     those who may know them get.
     """
-    if words != words_for(message, await names_for(wiring, standing, message)):
+    return opened_with(wiring, Parsed(message, words), words_for(message, await names_for(wiring, standing, message)))
+
+
+def opened_with(wiring: Wiring, parsed: Parsed, words: str) -> Opened:
+    """The same against words that were made anew. Raises 422 ``invalid-typed-data`` unless they are those."""
+    if parsed.words != words:
         raise ProblemError(problem("invalid-typed-data"))
-    return Opened(message, words, digest(message, words, wiring.domains))
+    return Opened(parsed.message, words, digest(parsed.message, words, wiring.domains))
 
 
 async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api.body import Strict, body_of, documented
-from app.api.caller import known_standing, session_of
+from app.api.caller import session_of, standing_for
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex
 from app.api.siwe_message import MAX_AGE_S, compose, read
-from app.api.wiring import reading_turn, wiring_of
+from app.api.wiring import Wiring, reading_turn, wiring_of
 from app.chain.rpc import RpcError
 from app.chain.wallets import stands_behind
+from app.core.consent.basis import actor_of
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import holds_role
 from app.core.consent.terms import Capacity, Purpose, Role
@@ -71,32 +72,32 @@ async def verify(
         raise ProblemError(problem("chain-unavailable")) from None
     if not good:
         raise ProblemError(problem("bad-signature"))
-    standing, at = known_standing(wiring)
+    asked = Purpose.__members__.get(signed.purpose or "")
+    standing, at, age_s = standing_for(wiring, asked or Purpose.PATRQT)
+    if age_s is not None and not holds_role(standing, Role.EMERGENCY, claimed.address, at):
+        raise ProblemError(problem("chain-unavailable"))  # while the chain is away, for breaking the glass alone
     purpose = _purpose(signed.purpose, standing, claimed.address, at)
     taken = await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now)
     if not isinstance(taken, Taken) or taken.issued_at < now - MAX_AGE_S:
         raise ProblemError(problem("siwe-expired"))
     expires_at = UnixTime(now + wiring.token_lifetime_s)
-    token, _session = await wiring.sessions.create(claimed.address, purpose, expires_at)
-    answer: dict[str, Any] = {
-        "expires_in": wiring.token_lifetime_s,
-        "address": checksum(claimed.address),
-        "roles": roles(standing, claimed.address, at),
-        "purpose": purpose.name,
-    }
+    answer = {"address": checksum(claimed.address), "roles": roles(standing, claimed.address, at)}
+    given = await give_session(wiring, response, Signer(claimed.address), purpose, expires_at, cookie=signed.cookie)
+    return given | answer
+
+
+async def give_session(
+    wiring: Wiring, response: Response, signer: Signer, purpose: Purpose, expires_at: UnixTime, *, cookie: bool
+) -> dict[str, Any]:
+    """A new session: its token in the answer, or in the portal's cookie instead."""
+    token, _session = await wiring.sessions.create(actor_of(signer), purpose, expires_at)
     response.headers["Cache-Control"] = "no-store"
-    if signed.cookie:
-        response.set_cookie(
-            SESSION_COOKIE,
-            token,
-            max_age=wiring.token_lifetime_s,
-            path="/",
-            secure=True,
-            httponly=True,
-            samesite="strict",
-        )
-        return answer
-    return {"access_token": token, "token_type": "Bearer", **answer}
+    lasts = expires_at - wiring.clock()
+    answer: dict[str, Any] = {"expires_in": lasts, "purpose": purpose.name}
+    if not cookie:
+        return {"access_token": token, "token_type": "Bearer", **answer}
+    response.set_cookie(SESSION_COOKIE, token, max_age=lasts, path="/", secure=True, httponly=True, samesite="strict")
+    return answer
 
 
 @router.post("/auth/logout", status_code=204)

@@ -20,6 +20,7 @@ from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.contacts import Contacts
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.patients import Patients
@@ -59,9 +60,17 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class EmergencyRules:
+    """What the EmergencyAccess contract was deployed with: seconds, and openings of one person in a UTC day."""
+
+    longest_s: int
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wiring:
     """Everything a route may use. ``standing`` gives None while the chain's state is not known well enough to
-    decide.
+    decide; ``snapshot`` then gives the last one and its age in seconds, while that is young enough for an emergency.
     """
 
     place: Place
@@ -71,6 +80,8 @@ class Wiring:
     claim_lifetime_s: int
     relayer: Address
     standing: Callable[[], Standing | None]
+    snapshot: Callable[[], tuple[Standing, float] | None]
+    emergency_rules: EmergencyRules
     condition: Callable[[], Condition]
     wake_relay: Callable[[], None]
     clock: Callable[[], UnixTime]
@@ -84,6 +95,7 @@ class Wiring:
     siwe_nonces: SiweNonces
     patients: Patients
     consents: Consents
+    emergencies: Emergencies
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
@@ -94,7 +106,7 @@ class Wiring:
     @property
     def domains(self) -> Domains:
         """Where the messages that people sign are meant for."""
-        names = ("PatientRegistry", "ConsentRegistry", "CareTeams")
+        names = ("PatientRegistry", "ConsentRegistry", "CareTeams", "EmergencyAccess")
         return Domains(self.place.chain_id, *map(self.deployment.address, names))
 
     def relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:

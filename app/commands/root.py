@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "db": ("chain", "database", True),
     "team": ("team", "team", True),
     "consent": ("consent", "consent", True),
+    "emergency": ("emergency", "emergency", True),
     "access": ("audit", "access", True),
     "audit": ("audit", "audit", True),
 }

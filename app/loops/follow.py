@@ -30,7 +30,7 @@ _LONGEST_PAUSE_S: Final = 2.0
 _AHEAD_S: Final = 60
 # A failure that goes on is logged again after so many attempts.
 _SAID_AGAIN_AFTER: Final = 30
-FOLLOWED: Final = ("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry")
+FOLLOWED: Final = ("ConsentryRoles", "PatientRegistry", "CareTeams", "EmergencyAccess", "ConsentRegistry")
 
 
 class UnconfirmedError(Exception):
@@ -129,7 +129,10 @@ class Follower:
         return self._standing
 
     def last_standing(self) -> tuple[Standing, float] | None:
-        """The last standing that was confirmed, and how many seconds ago, however long: for break-glass alone."""
+        """The last standing that was confirmed, and how many seconds ago, however long: for break-glass alone.
+
+        None once the chain has said something that cannot be true: that is no chain that is merely away.
+        """
         if self._confirmed is None:
             return None
         return self._confirmed.standing, self._since(self._confirmed)
@@ -257,7 +260,7 @@ class Follower:
     def _distrust(self) -> None:
         """From here on nothing is known until the mirror is rebuilt."""
         self._until_monotonic_s = self._until_wall_s = -math.inf
-        self._mirror = self._standing = None
+        self._mirror = self._standing = self._confirmed = None
 
     def _note_reorganisation(self, undone: int) -> None:
         if undone <= 0:

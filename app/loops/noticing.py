@@ -19,13 +19,13 @@ from app.core.consent.events import Event
 from app.core.consent.fold import fold
 from app.core.consent.state import State
 from app.core.identifiers import Address, PatientKey, UnixTime
-from app.core.notices.from_chain import URGENT, new_controller, notices_of
-from app.core.notices.kinds import Due
+from app.core.notices.from_chain import URGENT, new_controller, notices_of, settled_by
+from app.core.notices.kinds import Due, Settled
 from app.loops.listening import AppliedBlock
 from app.store.contacts import acts_for
 from app.store.engine import Database, StoreUnavailableError
 from app.store.first_accesses import FirstAccesses
-from app.store.notices import CHAIN, Notices, read_up_to, tell
+from app.store.notices import CHAIN, Notices, read_up_to, settle_notices, tell
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,15 +42,19 @@ class _Found:
     number: int
     dues: list[Due] = field(default_factory=list)
     acting: list[tuple[PatientKey, Address]] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
 
     def note(self, event: Event, before: State, after: State, now: UnixTime) -> None:
         self.dues += notices_of(event, before, after, now)
         acting = new_controller(event)
         if acting is not None:
             self.acting.append(acting)
+        settled = settled_by(event)
+        if settled is not None:
+            self.settled.append(settled)
 
     def __bool__(self) -> bool:
-        return bool(self.dues or self.acting)
+        return bool(self.dues or self.acting or self.settled)
 
 
 class ChainNotices:
@@ -126,6 +130,8 @@ class ChainNotices:
             for found in final:
                 tell(transaction, found.dues, now)
                 acts_for(transaction, found.acting)
+                for settled in found.settled:
+                    settle_notices(transaction, settled, now)
             if upto is not None:
                 read_up_to(transaction, CHAIN, upto)
 

@@ -125,7 +125,7 @@ class Teller:
             self._forgot_at = self._clock()
 
     async def _address(self) -> None:
-        waiting = await self._notices.waiting(_SOME)
+        waiting = await self._notices.waiting(self._now(), _SOME)
         standing = self._house.standing()
         to: dict[int, list[tuple[Address, Channel]]] = {}
         for notice in waiting:

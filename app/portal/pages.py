@@ -1,77 +1,63 @@
-"""The pages people open in a browser: the start, signing in and out, and what pages are made of."""
+"""The portal: every page that people open in a browser, and what pages are made of."""
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from app.core.http.credentials import SESSION_COOKIE
-from app.core.http.problem import ProblemError, problem
-from app.portal.templating import GUARDING, READ, page
+from app.portal.language import SOURCE, Languages
+from app.portal.script_words import ScriptWords
+from app.portal.sections import SECTIONS
+from app.portal.site import HERE, Site, site_of
+from app.portal.start import router as start
+from app.portal.static_parts import MOUNT, read_parts
+from app.portal.templating import GUARDING, READ, environment
 from app.portal.viewer import viewer
 from app.portal.viewer_files import ViewerFolder
-from app.portal.visitor import SIGN_IN, comes_from_elsewhere, local_path, session_of, without_session
-from app.store.sessions import Session, Sessions
 
-_STATIC = Path(__file__).parent / "static"
-_PARTS = {
-    "consentry.css": "text/css",
-    "icon.svg": "image/svg+xml",
-    "signin.js": "text/javascript",
-    "contact.js": "text/javascript",
-}
+_FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def pages(origin_url: str, viewer_dir: Path, sessions: Sessions) -> APIRouter:
-    """The routes of the portal. ``origin_url``: scheme and host as people reach this gateway. ``viewer_dir``: what
-    ``make viewer`` fills.
+def add_pages(application: FastAPI, origin_url: str, viewer_dir: Path, browser_rpc_url: str = "") -> None:
+    """Adds the portal to the API's application.
+
+    ``origin_url``: scheme and host as people reach this gateway. ``viewer_dir``: what ``make viewer`` fills.
+    ``browser_rpc_url``: a node of the chain as browsers reach it, "" for none.
     """
-    router = APIRouter(include_in_schema=False)
-
-    @router.api_route("/", methods=READ)
-    async def start(request: Request) -> Response:
-        session = await session_of(request, sessions)
-        return page("start.html", origin=origin_url, account=_account(session))
-
-    @router.api_route(SIGN_IN, methods=READ)
-    async def signin(request: Request, next: str = "/") -> Response:  # noqa: A002 - the parameter's name in the address
-        session = await session_of(request, sessions)
-        if session is None and comes_from_elsewhere(request):
-            return without_session(request)
-        return page("signin.html", origin=origin_url, account=_account(session), after=local_path(next))
-
-    @router.api_route("/contact", methods=READ)
-    async def contact() -> Response:
-        # Opened from a message, on whichever device that is read: nobody need be signed in
-        return page("contact.html", origin=origin_url)
-
-    @router.post("/signout")
-    async def signout(request: Request) -> Response:
-        # A cookie is sent by the browser whoever asks: a change must come from our own pages.
-        if request.headers.get("origin") != origin_url:
-            raise ProblemError(problem("forbidden"))
-        session = await session_of(request, sessions)
-        if session is not None:
-            await sessions.revoke(session.token_hash)
-        leaving = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "private, no-store"})
-        leaving.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
-        return leaving
-
-    @router.api_route("/static/{name}", methods=READ)
-    async def part(name: str) -> FileResponse:
-        if name not in _PARTS:
-            raise HTTPException(404)
-        headers = {**GUARDING, "Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-cache"}
-        return FileResponse(_STATIC / name, media_type=_PARTS[name], headers=headers)
-
-    router.include_router(viewer(origin_url, ViewerFolder(viewer_dir), sessions))
-    return router
+    # What has no page yet is nobody's section
+    sections = tuple(one for one in SECTIONS if one.entries)
+    parts = read_parts({"": HERE / "static", **{f"{one.name}/": one.folder / "static" for one in SECTIONS}})
+    languages = Languages([HERE, *(one.folder for one in SECTIONS)])
+    application.state.site = Site(
+        origin_url=origin_url,
+        browser_rpc_url=browser_rpc_url,
+        sections=sections,
+        parts=parts,
+        languages=languages,
+        script_words=ScriptWords(parts),
+        templates={tag: environment(language, SECTIONS) for tag, language in languages.by_tag.items()},
+    )
+    application.include_router(start)
+    application.add_api_route(MOUNT + "/{path:path}", _part, methods=READ, include_in_schema=False)
+    for section in SECTIONS:
+        application.include_router(section.router)
+    settings = application.state.site.templates[SOURCE].get_template("viewer-settings.js").render(origin=origin_url)
+    application.include_router(viewer(settings.encode(), ViewerFolder(viewer_dir)))
 
 
-def _account(session: Session | None) -> str:
-    """The wallet's address, short enough to be compared by eye; "" when nobody is signed in."""
-    if session is None:
-        return ""
-    digits = session.actor.hex()
-    return f"0x{digits[:6]}…{digits[-4:]}"
+async def _part(request: Request, path: str) -> Response:
+    part, of_this_build = site_of(request).parts.find(path)
+    if part is None:
+        raise HTTPException(404)
+    # During an upgrade a page of one gateway asks another: it gets what there is, and does not keep it
+    cache = _FOR_EVER if of_this_build else "no-cache"
+    headers = {
+        **GUARDING,
+        "Content-Security-Policy": "default-src 'none'",
+        "Cache-Control": cache,
+        "ETag": f'"{part.etag}"',
+    }
+    if f'"{part.etag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(part.content, 200, headers, part.media_type)

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.portal.templating import GUARDING, READ, page, render
+from app.portal.templating import GUARDING, READ, page
 from app.portal.viewer_files import ViewerFile, ViewerFolder
 from app.portal.visitor import session_of, without_session
-from app.store.sessions import Sessions
 
 MOUNT = "/viewer"
 # As tight as OHIF 3.13 runs with; each grant that a page of ours would not have is explained in docs/adr/0019.
@@ -27,10 +26,9 @@ WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-sr
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def viewer(origin_url: str, folder: ViewerFolder, sessions: Sessions) -> APIRouter:
-    """The routes below ``/viewer``. ``origin_url``: scheme and host as people reach this gateway."""
+def viewer(settings: bytes, folder: ViewerFolder) -> APIRouter:
+    """The routes below ``/viewer``. ``settings``: the script that OHIF is configured by."""
     router = APIRouter(include_in_schema=False)
-    settings = render("viewer-settings.js", origin=origin_url).encode()
     settings_tag = hashlib.sha256(settings).hexdigest()[:32]
 
     @router.api_route(MOUNT + "/settings.js", methods=READ)
@@ -55,13 +53,14 @@ def viewer(origin_url: str, folder: ViewerFolder, sessions: Sessions) -> APIRout
 
     @router.api_route(MOUNT, methods=READ)
     async def viewer_page(request: Request) -> Response:
-        if await session_of(request, sessions) is None:
+        if await session_of(request) is None:
             return without_session(request)
         build = folder.build()
         if build is None:
-            return page("viewer_missing.html", status=404)
+            return page(request, "viewer_missing.html", status=404)
         base = f"{MOUNT}/{build.name}/"
         return page(
+            request,
             "viewer.html",
             policy=VIEWER_POLICY,
             settings=f"{MOUNT}/settings.js",

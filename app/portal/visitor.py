@@ -1,15 +1,19 @@
 """Who opens a page, and where they may be sent."""
 
 import re
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from app.api.caller import Caller, known_standing
+from app.api.wiring import wiring_of
 from app.core.http.credentials import token_of
-from app.core.http.problem import Problem
+from app.core.http.problem import Problem, ProblemError, problem
+from app.portal.site import site_of
 from app.portal.templating import page
-from app.store.sessions import Session, Sessions
+from app.store.sessions import Session
 
 SIGN_IN = "/signin"
 _LONGEST_PATH = 4096
@@ -17,15 +21,51 @@ _LONGEST_PATH = 4096
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
+class NotSignedInError(Exception):
+    """A page was opened that only somebody who is signed in may see."""
+
+
 def local_path(asked: str, otherwise: str = "/") -> str:
     """``asked`` if it is a path on this host, with or without a query; else ``otherwise``."""
     return asked if len(asked) <= _LONGEST_PATH and _LOCAL_PATH.fullmatch(asked) else otherwise
 
 
-async def session_of(request: Request, sessions: Sessions) -> Session | None:
+async def session_of(request: Request) -> Session | None:
     """The session of the portal's cookie; None when there is none. Raises StoreUnavailableError."""
     token = token_of(request.scope["headers"], cookie=True)
-    return None if isinstance(token, Problem) else await sessions.find(token)
+    session = None if isinstance(token, Problem) else await wiring_of(request).sessions.find(token)
+    request.state.session = session  # for the frame around the page
+    return session
+
+
+async def caller_or_none(request: Request) -> Caller | None:
+    """Who is signed in, as the chain knows them; None for nobody, and while the chain's state is not known."""
+    session = await session_of(request)
+    if session is None or wiring_of(request).standing() is None:
+        return None
+    return await reader_of(request)
+
+
+async def reader_of(request: Request) -> Caller:
+    """Who opens the page. Raises NotSignedInError, StoreUnavailableError, or 503 while the chain's state is not
+    known.
+    """
+    session = await session_of(request)
+    if session is None:
+        raise NotSignedInError
+    standing, now = known_standing(wiring_of(request))
+    request.state.caller = Caller(session, standing, now)
+    return request.state.caller  # type: ignore[no-any-return]
+
+
+# For a page that only somebody who is signed in may open.
+Reader = Annotated[Caller, Depends(reader_of)]
+
+
+def must_come_from_here(request: Request) -> None:
+    """Raises 403 for a form of another site: a cookie is sent by the browser whoever asks."""
+    if request.headers.get("origin") != site_of(request).origin_url:
+        raise ProblemError(problem("forbidden"))
 
 
 def comes_from_elsewhere(request: Request) -> bool:
@@ -42,5 +82,5 @@ def without_session(request: Request) -> Response:
     query = request.scope["query_string"].decode("latin-1")
     asked = local_path(request.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else ""))
     if comes_from_elsewhere(request):
-        return page("again.html", address=asked)
+        return page(request, "again.html", address=asked)
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': asked})}", 303, {"Cache-Control": "private, no-store"})

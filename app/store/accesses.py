@@ -90,6 +90,11 @@ class Accesses:
         """Every access."""
         return await self._page(sa.true(), limit, cursor)
 
+    async def on_basis(self, patient: PatientKey, basis: BasisId, limit: int) -> list[Access]:
+        """What was looked at of this patient on that one basis, the newest first."""
+        which = (col(AccessRecordRow.patient_key) == patient) & (col(AccessRecordRow.basis) == basis)
+        return (await self._page(which, limit, None)).accesses
+
     async def find(self, record_id: AccessRecordId) -> Access | None:
         """The access of this id."""
         query = _SELECT.where(col(AccessRecordRow.record_id) == record_id)

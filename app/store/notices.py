@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import Address, PatientKey, UnixTime
-from app.core.notices.kinds import Channel, Due, NoticeKind
+from app.core.notices.kinds import Channel, Due, NoticeKind, Settled
 from app.store.engine import Database, portions
 from app.store.tables import NoticeCursorRow, NoticeDeliveryRow, NoticeRow, Row
 
@@ -81,11 +81,11 @@ class Notices:
         row = await self._database.reading(lambda transaction: transaction.get(NoticeCursorRow, source))
         return None if row is None else row.position
 
-    async def waiting(self, limit: int) -> list[Notice]:
-        """Notices that are not addressed, the oldest first."""
+    async def waiting(self, now: UnixTime, limit: int) -> list[Notice]:
+        """Notices that are not addressed and whose time has come, the oldest first."""
         query = (
             select(NoticeRow)
-            .where(col(NoticeRow.addressed_at).is_(None))
+            .where(col(NoticeRow.addressed_at).is_(None), col(NoticeRow.due_at) <= now)
             .order_by(col(NoticeRow.notice_id))
             .limit(limit)
         )
@@ -175,11 +175,27 @@ def tell(transaction: Session, dues: Iterable[Due], now: UnixTime) -> None:
                 "kind": due.kind.value,
                 "recipient": due.recipient,
                 "patient_key": due.patient,
+                "about": due.about,
+                "due_at": due.due_at,
                 "created_at": now,
                 "addressed_at": None,
             }
             for due in dues
         ],
+    )
+
+
+def settle_notices(transaction: Session, settled: Settled, now: UnixTime) -> None:
+    """Addresses to nobody what need not be told any more; what is being told already is told."""
+    transaction.connection().execute(
+        update(NoticeRow)
+        .where(
+            col(NoticeRow.patient_key) == settled.patient,
+            col(NoticeRow.kind) == settled.kind.value,
+            col(NoticeRow.about) == settled.about,
+            col(NoticeRow.addressed_at).is_(None),
+        )
+        .values(addressed_at=now)
     )
 
 

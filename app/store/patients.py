@@ -18,7 +18,15 @@ from app.core.identifiers import PatientKey, Subject, UnixTime
 from app.store.contacts import erase_contacts
 from app.store.engine import ConflictError, Database, StoreUnavailableError
 from app.store.first_accesses import erase_accessors
-from app.store.tables import AccessRecordRow, AccessRequestRow, ConsentMessageRow, PatientRow, RevocationMessageRow
+from app.store.tables import (
+    AccessRecordRow,
+    AccessRequestRow,
+    ConsentMessageRow,
+    EmergencyReviewRow,
+    EmergencyRow,
+    PatientRow,
+    RevocationMessageRow,
+)
 
 _MISS_PAUSE_S = 1.0
 # Gateways' clocks may differ, and a transaction may commit late: each reading looks back this far.
@@ -130,6 +138,10 @@ class Patients:
             connection.execute(
                 update(AccessRequestRow).where(col(AccessRequestRow.patient_key) == key).values(terms="", message="")
             )
+            emergencies = update(EmergencyRow).where(col(EmergencyRow.patient_key) == key)
+            connection.execute(emergencies.values(reason="", reason_salt=b""))
+            reviews = update(EmergencyReviewRow).where(col(EmergencyReviewRow.patient_key) == key)
+            connection.execute(reviews.values(note="", note_salt=b""))
             erase_contacts(connection, key)
             erase_accessors(connection, key)
             return erased.rowcount == 1

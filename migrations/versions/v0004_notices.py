@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0001"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("recipient", sa.LargeBinary(), nullable=False),
         sa.Column("patient_key", sa.LargeBinary(), nullable=False),
+        sa.Column("about", sa.LargeBinary(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("addressed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_notice")),

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.application import create_application
 from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
-from app.api.wiring import Reach, Wiring
+from app.api.wiring import EmergencyRules, Reach, Wiring
+from app.chain.artefacts import NAMES
 from app.chain.deployment import Contract, Deployment
 from app.core.consent.basis import role_id
 from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
@@ -28,6 +29,7 @@ from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.contacts import Contacts
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies
 from app.store.engine import Database
 from app.store.patients import Patients
 from app.store.sessions import Sessions
@@ -41,10 +43,7 @@ PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
     CHAIN_ID,
     BlockRef(0, BlockHash(bytes(32))),
-    {
-        name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32))
-        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"))
-    },
+    {name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32)) for at, name in enumerate(NAMES)},
 )
 _ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))
 BEFORE: tuple[Event, ...] = (
@@ -89,6 +88,9 @@ class InProcess:
                 site_key=SITE_KEY,
                 token_lifetime_s=600,
                 standing=self._standing,
+                snapshot=lambda: None,
+                emergency_rules=EmergencyRules(longest_s=14_400, quota=2),
+                emergencies=Emergencies(self.database, clock=lambda: self.now),
                 accesses=Accesses(self.database),
                 clock=lambda: self.now,
                 random_bytes=bytes,

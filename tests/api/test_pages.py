@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from app.api.application import create_application
-from app.portal.pages import pages
+from app.portal.pages import add_pages
 from app.portal.visitor import local_path
 from tests.api.in_process import InProcess, asked
 from tests.support.live import Live
@@ -27,13 +27,16 @@ def test_a_page_says_where_it_is_and_loads_nothing_from_elsewhere(live: Live, pa
     links = re.findall(r'(?:href|src)="([^"]*)"', answer.text)
     assert links
     for link in links:
+        if link.startswith("#"):
+            assert f'id="{link[1:]}"' in answer.text
+            continue
         assert link.startswith("/"), "a page loads nothing from elsewhere"
         assert requests.get(live.url + link, timeout=30).status_code == 200
 
 
 async def test_what_a_page_is_given_is_shown_as_text(api: InProcess, tmp_path: Path) -> None:
     application = create_application(api.wiring)
-    application.include_router(pages("https://x/<script>alert(1)</script>", tmp_path, api.wiring.sessions))
+    add_pages(application, "https://x/<script>alert(1)</script>", tmp_path)
     for path in ("/", "/signin", "/contact"):
         text = (await asked(application, "GET", path)).text
         assert "<script>" not in text

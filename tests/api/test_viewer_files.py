@@ -12,7 +12,7 @@ import pytest
 from app.api.application import create_application
 from app.core.consent.terms import Purpose
 from app.core.identifiers import UnixTime
-from app.portal.pages import pages
+from app.portal.pages import add_pages
 from tests.api.in_process import PHYSICIAN, Answer, InProcess, asked
 
 ORIGIN = "https://consentry.test"
@@ -56,7 +56,7 @@ class Portal:
         self.api = api
         self.folder = folder
         self.application = create_application(api.wiring)
-        self.application.include_router(pages(ORIGIN, folder, api.wiring.sessions))
+        add_pages(self.application, ORIGIN, folder)
 
     async def get(self, path: str, *, signed_in: bool = False, method: str = "GET", **headers: str) -> Answer:
         sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]

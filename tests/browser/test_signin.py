@@ -58,7 +58,10 @@ def test_the_keyboard_alone_is_enough(stage: Stage, opened: Open) -> None:
     window = opened("physician1", "/signin?next=/")
     button = window.page.get_by_role("button", name="Sign in with Test Wallet")
     button.wait_for()
-    window.page.keyboard.press("Tab")
+    for _ in range(5):  # past the way to the content, the start and the header's own link
+        window.page.keyboard.press("Tab")
+        if button.evaluate("(node) => node === document.activeElement"):
+            break
     assert button.evaluate("(node) => node === document.activeElement")
     window.page.keyboard.press("Enter")
     window.page.wait_for_url(stage.origin + "/")
@@ -155,4 +158,4 @@ def test_a_link_from_another_site_finds_the_session(stage: Stage, opened: Open) 
     )
     window.page.goto("http://elsewhere.test/")
     window.page.get_by_role("link", name="look").click()
-    window.page.get_by_text("Signed in as").wait_for()
+    window.page.get_by_text("You are signed in as").wait_for()

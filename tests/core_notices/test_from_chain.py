@@ -1,6 +1,5 @@
 """Who is told of what, as a table over the events of the chain."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,8 @@ from app.core.consent.events import (
     ConsentGranted,
     ConsentRevoked,
     ControllerMoved,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     MoveStarted,
@@ -22,10 +23,10 @@ from app.core.consent.events import (
 )
 from app.core.consent.fold import fold, fold_all
 from app.core.consent.state import GENESIS, State
-from app.core.consent.terms import Action, Capacity, Effect, Purpose, Role, TeamPart, Terms, Window
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
-from app.core.notices.from_chain import URGENT, acting_for, holders, new_controller, notices_of
-from app.core.notices.kinds import ALWAYS, OPTIONAL, Due, NoticeKind
+from app.core.consent.terms import Action, Capacity, Effect, Finding, Purpose, Role, TeamPart, Terms, Window
+from app.core.identifiers import Address, ConsentId, EmergencyId, Grantee, PatientKey, Signer, UnixTime
+from app.core.notices.from_chain import URGENT, acting_for, holders, new_controller, notices_of, settled_by
+from app.core.notices.kinds import ALWAYS, OPTIONAL, Due, NoticeKind, Settled
 
 NOW = UnixTime(1_000)
 ANNE, SPOUSE, DESK, NIGHT_DESK, DOCTOR, NURSE, GONE, NEXT = (Address(bytes([n]) * 20) for n in range(1, 9))
@@ -78,6 +79,13 @@ def after(state: State, *events: Event) -> State:
 
 
 _REVOKED = ConsentRevoked(KEY, CONSENT, ANNE, Capacity.CONTROLLER, 1)
+EMERGENCY = EmergencyId(b"\x74" * 32)
+_OPENED = EmergencyOpened(KEY, EMERGENCY, DOCTOR, b"\x01" * 32, Window(UnixTime(900), UnixTime(1_900)), b"\x02" * 32)
+_AUDITED = fold_all(
+    STATE,
+    [RoleSet(role_id(Role.AUDITOR), who, ALWAYS_OPEN) for who in (NEXT, DOCTOR)]
+    + [RoleSet(role_id(Role.EMERGENCY), DOCTOR, ALWAYS_OPEN)],
+)
 _MOVE = MoveStarted(KEY, Signer(NEXT), UnixTime(3_000))
 
 
@@ -110,6 +118,11 @@ _MOVE = MoveStarted(KEY, Signer(NEXT), UnixTime(3_000))
             GuardianSet(KEY, NOBODY, NO_SIGNER, UnixTime(0)),
             {("guardian-named", ANNE), ("guardian-named", SPOUSE)},
         ),
+        (
+            _AUDITED,
+            _OPENED,
+            {("break-glass", KEY), ("break-glass", NEXT), ("break-glass", DOCTOR), ("review-due", NEXT)},
+        ),
         (STATE, RoleSet(role_id(Role.AUDITOR), GONE, ALWAYS_OPEN), set()),
         (STATE, TeamPartSet(TEAM, GONE, TeamPart.MEMBER, None, 4), set()),
     ],
@@ -125,7 +138,17 @@ def test_a_guardian_whose_time_is_over_is_not_told() -> None:
 
 def test_what_may_have_to_be_stopped_is_urgent() -> None:
     assert isinstance(_MOVE, URGENT)
+    assert isinstance(_OPENED, URGENT)
     assert not isinstance(granted(), URGENT)
+
+
+def test_a_review_is_due_when_the_emergency_is_over_and_not_once_it_is_closed() -> None:
+    found = {(due.kind, due.due_at) for due in dues(_AUDITED, _OPENED)}
+    assert found == {(NoticeKind.BREAK_GLASS, 0), (NoticeKind.REVIEW_DUE, 1_900)}
+    review = EmergencyReviewed(KEY, EMERGENCY, NEXT, Finding.JUSTIFIED, bytes(32))
+    assert settled_by(review) == Settled(NoticeKind.REVIEW_DUE, KEY, EMERGENCY)
+    assert all(due.about == EMERGENCY for due in dues(_AUDITED, _OPENED))
+    assert settled_by(_OPENED) is None
 
 
 def identities(state: State, event: Event) -> set[bytes]:
@@ -167,6 +190,18 @@ def test_for_whom_somebody_comes_to_act() -> None:
     assert new_controller(_MOVE) is None
 
 
+def test_a_wards_controller_acts_until_the_ward_is_of_age() -> None:
+    ward = fold_all(
+        GENESIS,
+        [
+            PatientEnrolled(KEY, Address(b"\x09" * 20), UnixTime(9_999), UnixTime(1_500)),
+            PatientClaimed(KEY, ANNE, Signer(ANNE)),
+        ],
+    )
+    assert acting_for(ward.patient(KEY), UnixTime(1_499)) == [ANNE]
+    assert acting_for(ward.patient(KEY), UnixTime(1_500)) == []
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [(GENESIS, []), (after(GENESIS, _BEFORE[-2]), []), (STATE, [ANNE]), (GUARDED, [ANNE, SPOUSE])],
@@ -194,5 +229,5 @@ def test_an_identity_depends_on_kind_recipient_and_cause_and_on_where_one_ends()
 
 def test_every_kind_is_told_always_or_by_choice() -> None:
     assert {*ALWAYS, *OPTIONAL} == set(NoticeKind)
-    security: Callable[[NoticeKind], bool] = lambda kind: kind.value.startswith(("recovery", "guardian"))  # noqa: E731
-    assert all(kind in ALWAYS for kind in NoticeKind if security(kind))
+    security = ("recovery", "guardian", "break", "review")
+    assert all(kind in ALWAYS for kind in NoticeKind if kind.value.startswith(security))

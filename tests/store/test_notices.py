@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from app.core.consent.basis import GUARDIAN, SELF
 from app.core.identifiers import Address, PatientKey, Subject, UnixTime
-from app.core.notices.kinds import Channel, Due, NoticeKind
+from app.core.notices.kinds import Channel, Due, NoticeKind, Settled
 from app.core.notices.reaching import confirmation_token
 from app.store.access_requests import AccessRequests, RequestState
 from app.store.contacts import LINK_GOOD_FOR_S, LINK_PAUSE_S, Contacts, TooSoonError, Wanted, acts_for
@@ -22,7 +22,7 @@ from app.store.engine import Database
 from app.store.first_accesses import OVERLAP_S, FirstAccesses
 from app.store.journal import Journal
 from app.store.migrate import configuration, upgrade
-from app.store.notices import CHAIN, KEPT_S, DeliveryState, Notices, OutboxCount, read_up_to, tell
+from app.store.notices import CHAIN, KEPT_S, DeliveryState, Notices, OutboxCount, read_up_to, settle_notices, tell
 from app.store.patients import Patients
 from tests.support.accesses import random_entry
 
@@ -68,13 +68,13 @@ async def test_a_notice_is_written_once_however_often_it_is_noticed(
     there = opened(url)
     written(database, DUE, DUE, replace(DUE, recipient=DOCTOR))
     await asyncio.gather(*(gateway.writing(lambda one: tell(one, [DUE], NOW)) for gateway in (database, there) * 5))
-    assert [one.recipient for one in await Notices(there).waiting(10)] == [ANNE, DOCTOR]
+    assert [one.recipient for one in await Notices(there).waiting(NOW, 10)] == [ANNE, DOCTOR]
 
 
 async def test_a_request_and_its_notice_are_written_together_or_not_at_all(database: Database) -> None:
     requests = AccessRequests(database, clock=lambda: float(NOW))
     asked = await requests.ask(KEY, DOCTOR, "{}", "please")
-    (notice,) = await Notices(database).waiting(10)
+    (notice,) = await Notices(database).waiting(NOW, 10)
     assert (notice.kind, notice.recipient, notice.of_patient) == (NoticeKind.ACCESS_REQUESTED, KEY, True)
 
     class Power(Exception):  # noqa: N818 - it fails
@@ -86,14 +86,27 @@ async def test_a_request_and_its_notice_are_written_together_or_not_at_all(datab
 
     with pytest.raises(Power):
         await database.writing(cut)
-    assert len(await Notices(database).waiting(10)) == 1
+    assert len(await Notices(database).waiting(NOW, 10)) == 1
     await requests.decide(asked.request_id, RequestState.DECLINED)
     await requests.decide(asked.request_id, RequestState.GRANTED)  # there is none open any more
-    answers = [one for one in await Notices(database).waiting(10) if one.kind is NoticeKind.REQUEST_ANSWERED]
+    answers = [one for one in await Notices(database).waiting(NOW, 10) if one.kind is NoticeKind.REQUEST_ANSWERED]
     assert [(one.recipient, one.of_patient) for one in answers] == [(DOCTOR, False)]
     withdrawn = await requests.ask(KEY, DOCTOR, "{}", "no more")
     await requests.decide(withdrawn.request_id, RequestState.WITHDRAWN)
-    assert [one.kind for one in await Notices(database).waiting(10)].count(NoticeKind.REQUEST_ANSWERED) == 1
+    assert [one.kind for one in await Notices(database).waiting(NOW, 10)].count(NoticeKind.REQUEST_ANSWERED) == 1
+
+
+async def test_what_is_due_later_waits_and_what_is_settled_is_told_to_nobody(database: Database) -> None:
+    notices = Notices(database)
+    review = Due(NoticeKind.REVIEW_DUE, ANNE, KEY, b"emergency", UnixTime(NOW + 100))
+    written(database, review, replace(review, about=b"other"), replace(review, kind=NoticeKind.BREAK_GLASS))
+    assert await notices.waiting(UnixTime(NOW + 99), 10) == []
+    settled = Settled(NoticeKind.REVIEW_DUE, KEY, b"emergency")
+    await database.writing(functools.partial(settle_notices, settled=settled, now=NOW))
+    waiting = await notices.waiting(UnixTime(NOW + 100), 10)
+    assert [one.kind for one in waiting] == [NoticeKind.REVIEW_DUE, NoticeKind.BREAK_GLASS]
+    written(database, review)
+    assert len(await notices.waiting(UnixTime(NOW + 100), 10)) == 2, "not told again by one that lags behind"
 
 
 async def test_a_cursor_only_moves_on(database: Database) -> None:
@@ -109,11 +122,11 @@ async def test_a_delivery_is_claimed_by_one_and_comes_back_when_its_claimer_died
 ) -> None:
     here, there = Notices(database), Notices(opened(url))
     written(database, DUE)
-    (notice,) = await here.waiting(10)
+    (notice,) = await here.waiting(NOW, 10)
     to = {notice.notice_id: [(ANNE, Channel.EMAIL), (ANNE, Channel.WEBHOOK), (DOCTOR, Channel.EMAIL)]}
     await here.address(to, NOW)
     await there.address(to, NOW)  # a second leader, for a moment
-    assert await here.waiting(10) == []
+    assert await here.waiting(NOW, 10) == []
     due = await here.due(NOW, 10)
     assert len(due) == 3
     assert len({one.public_id for one in due}) == 3
@@ -137,13 +150,13 @@ async def test_what_was_told_long_ago_is_forgotten_and_what_nobody_was_asked_abo
     notices = Notices(database)
     written(database, DUE)
     written(database, replace(DUE, about=b"unaddressed"))
-    first, second = await notices.waiting(10)
+    first, second = await notices.waiting(NOW, 10)
     await notices.address({first.notice_id: [(ANNE, Channel.EMAIL)]}, NOW)
     await notices.forget(UnixTime(NOW + KEPT_S))
     assert len(await notices.due(NOW, 10)) == 1
     await notices.forget(UnixTime(NOW + KEPT_S + 1))
     assert await notices.due(NOW, 10) == []
-    assert await notices.waiting(10) == [second]
+    assert await notices.waiting(NOW, 10) == [second]
 
 
 # --- Contacts --------------------------------------------------------------------------------------------------------
@@ -214,7 +227,7 @@ async def test_erasure_takes_the_contacts_of_all_who_acted_and_every_notice(data
     # A contact that was there before its owner came to act for the patient
     database.write(lambda one: acts_for(one, [(KEY, CHILDS_MOTHER), (KEY, Address(b"\x09" * 20))]))
     written(database, DUE, replace(DUE, patient=CHILD, about=b"hers"))
-    to = {one.notice_id: [(DOCTOR, Channel.EMAIL)] for one in await Notices(database).waiting(10)}
+    to = {one.notice_id: [(DOCTOR, Channel.EMAIL)] for one in await Notices(database).waiting(NOW, 10)}
     await Notices(database).address(to, NOW)
     await patients.erase(KEY)
     patients.close()
@@ -241,7 +254,7 @@ async def recorded(
 
 
 async def newcomers(database: Database) -> list[bytes]:
-    return [one.recipient for one in await Notices(database).waiting(1_000) if one.kind is NoticeKind.FIRST_ACCESS]
+    return [one.recipient for one in await Notices(database).waiting(NOW, 1_000) if one.kind is NoticeKind.FIRST_ACCESS]
 
 
 async def test_somebody_new_is_told_of_once(database: Database, rng: random.Random) -> None:

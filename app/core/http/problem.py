@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "invalid-request": (422, "The body does not fit what is expected"),
     "invalid-typed-data": (422, "The typed data is not exactly what was issued"),
     "transaction-refused": (422, "The contract would refuse this"),
+    "emergency-quota": (429, "No further emergency may be opened today"),
     "too-many-requests": (429, "Too many requests"),
     "headers-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Something went wrong here"),

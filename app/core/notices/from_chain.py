@@ -8,6 +8,8 @@ from app.core.consent.events import (
     ConsentGranted,
     ConsentRevoked,
     ControllerMoved,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     MoveStarted,
@@ -16,12 +18,12 @@ from app.core.consent.events import (
 )
 from app.core.consent.grants import Consent
 from app.core.consent.state import Patient, State
-from app.core.consent.terms import Effect, Role, TeamPart
+from app.core.consent.terms import Capacity, Effect, Role, TeamPart
 from app.core.identifiers import Address, Grantee, PatientKey, UnixTime
-from app.core.notices.kinds import Due, NoticeKind
+from app.core.notices.kinds import Due, NoticeKind, Settled
 
 # Somebody may have to act before the block is final: these are told at the head, and not again when it is.
-URGENT: tuple[type[Event], ...] = (MoveStarted,)
+URGENT: tuple[type[Event], ...] = (MoveStarted, EmergencyOpened)
 
 
 def notices_of(event: Event, before: State, after: State, now: UnixTime) -> list[Due]:
@@ -36,15 +38,19 @@ def new_controller(event: Event) -> tuple[PatientKey, Address] | None:
     return (event.patient, event.actor) if isinstance(event, PatientClaimed | ControllerMoved) else None
 
 
+def settled_by(event: Event) -> Settled | None:
+    """What need not be told any more once this has happened."""
+    if isinstance(event, EmergencyReviewed):
+        return Settled(NoticeKind.REVIEW_DUE, event.patient, event.emergency)
+    return None
+
+
 def acting_for(patient: Patient | None, now: UnixTime) -> list[Address]:
-    """The patient's controller, and the guardian inside their time."""
+    """The patient's controller and guardian, each inside their time."""
     if patient is None:
         return []
-    guardian = patient.guardian
-    return [
-        *(() if patient.actor is None else (patient.actor,)),
-        *((guardian.actor,) if guardian is not None and now < guardian.until else ()),
-    ]
+    named = (patient.actor, None if patient.guardian is None else patient.guardian.actor)
+    return [one for one in named if one is not None and patient.capacity_of(one, now) is not Capacity.NONE]
 
 
 def holders(state: State, role: Role, now: UnixTime) -> list[Address]:
@@ -93,6 +99,14 @@ def _guardian_set(event: GuardianSet, before: State, after: State, now: UnixTime
         yield Due(NoticeKind.GUARDIAN_NAMED, account, event.patient, about)
 
 
+def _opened(event: EmergencyOpened, _before: State, after: State, now: UnixTime) -> Iterator[Due]:
+    yield Due(NoticeKind.BREAK_GLASS, event.patient, event.patient, event.emergency)
+    for auditor in holders(after, Role.AUDITOR, now):
+        yield Due(NoticeKind.BREAK_GLASS, auditor, event.patient, event.emergency)
+        if auditor != event.actor:  # nobody reviews themselves
+            yield Due(NoticeKind.REVIEW_DUE, auditor, event.patient, event.emergency, event.window.end)
+
+
 def _about_recovery(
     kind: NoticeKind, before: State, after: State, patient: PatientKey, about: bytes, now: UnixTime
 ) -> Iterator[Due]:
@@ -122,4 +136,5 @@ _TOLD: Mapping[type[Event], Callable[[Any, State, State, UnixTime], Iterator[Due
     MoveVetoed: _move_vetoed,
     ControllerMoved: _moved,
     GuardianSet: _guardian_set,
+    EmergencyOpened: _opened,
 }

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.identifiers import Address, PatientKey
+from app.core.identifiers import Address, PatientKey, UnixTime
 
 
 class NoticeKind(StrEnum):
@@ -19,9 +19,13 @@ class NoticeKind(StrEnum):
     RECOVERY_FINISHED = "recovery-finished"
     GUARDIAN_NAMED = "guardian-named"
     FIRST_ACCESS = "first-access"
+    BREAK_GLASS = "break-glass"
+    REVIEW_DUE = "review-due"
     # Not of what happened: the one-time link by which an address is shown to be somebody's own.
     CONFIRM_CONTACT = "confirm-contact"
 
+
+AT_ONCE = UnixTime(0)
 
 # Whoever has a contact is told of these: a thief of a wallet must not be able to turn them off quietly.
 ALWAYS = frozenset(
@@ -30,6 +34,8 @@ ALWAYS = frozenset(
         NoticeKind.RECOVERY_VETOED,
         NoticeKind.RECOVERY_FINISHED,
         NoticeKind.GUARDIAN_NAMED,
+        NoticeKind.BREAK_GLASS,
+        NoticeKind.REVIEW_DUE,
         NoticeKind.CONFIRM_CONTACT,
     }
 )
@@ -49,16 +55,26 @@ class Due:
     the patient when it is sent.
 
     ``patient``: whom it is about, so that erasure finds it. ``about``: what it is about, the same bytes however often
-    and wherever it is noticed.
+    and wherever it is noticed. ``due_at``: not before (Unix seconds).
     """
 
     kind: NoticeKind
     recipient: Address | PatientKey
     patient: PatientKey
     about: bytes
+    due_at: UnixTime = AT_ONCE
 
     @property
     def identity(self) -> bytes:
         """32 bytes, the same for the same thing told to the same recipient: never told twice."""
         parts = (self.kind.encode(), self.recipient, self.about)
         return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was to be told and need not be any more: nobody hears of it who has not yet."""
+
+    kind: NoticeKind
+    patient: PatientKey
+    about: bytes

@@ -54,6 +54,11 @@ _ENGLISH = _Texts(
         NoticeKind.RECOVERY_FINISHED: "Control over a patient's record has moved to another wallet or passkey.",
         NoticeKind.GUARDIAN_NAMED: "A guardian of a patient has been named, changed or removed.",
         NoticeKind.FIRST_ACCESS: "Somebody who never did so before has accessed medical images that you decide on.",
+        NoticeKind.BREAK_GLASS: (
+            "Emergency access to medical images, without the patient's consent, has been opened. It is written down, "
+            "and somebody else will review it."
+        ),
+        NoticeKind.REVIEW_DUE: "An emergency access to medical images is over and waits for its review.",
     },
 )
 
@@ -90,6 +95,11 @@ _GERMAN = _Texts(
         NoticeKind.FIRST_ACCESS: (
             "Jemand, der das noch nie getan hat, hat auf medizinische Bilder zugegriffen, über die Sie entscheiden."
         ),
+        NoticeKind.BREAK_GLASS: (
+            "Ein Notfallzugriff auf medizinische Bilder ohne Einwilligung ist eröffnet worden. Er ist festgehalten und "
+            "wird von jemand anderem geprüft."
+        ),
+        NoticeKind.REVIEW_DUE: "Ein Notfallzugriff auf medizinische Bilder ist vorbei und wartet auf seine Prüfung.",
     },
 )
 

@@ -8,6 +8,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
 from app.store.tables.notices import (
     ContactChannelRow,
     ContactPatientRow,
@@ -30,6 +31,8 @@ __all__ = [
     "ContactPatientRow",
     "ContactRow",
     "DirectoryEntryRow",
+    "EmergencyReviewRow",
+    "EmergencyRow",
     "KnownAccessorRow",
     "NoticeCursorRow",
     "NoticeDeliveryRow",

@@ -27,6 +27,8 @@ class NoticeRow(Row, table=True):
     kind: str = Field(sa_type=Text)
     recipient: bytes
     patient_key: bytes = Field(index=True)
+    about: bytes
+    due_at: int = Field(sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger, index=True)
     addressed_at: int | None = Field(sa_type=BigInteger)
 

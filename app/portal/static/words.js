@@ -1,0 +1,29 @@
+// What scripts say, in the reader's language: a script marks its English, and the page brings the texts as data.
+
+const texts = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
+export const language = document.documentElement.lang || "en";
+// Which English writes dates as the pages do
+const locale = language === "en" ? "en-GB" : language;
+const plural = new Intl.PluralRules(locale);
+const moments = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" });
+
+function filled(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+/** The text in the reader's language, with `values` in place of `{name}`. */
+export function _(text, values = {}) {
+  return filled(texts[text] ?? text, values);
+}
+
+/** The form that goes with `number`, which stands for `{number}`. */
+export function count(one, many, number, values = {}) {
+  const forms = texts[one];
+  const text = forms ? (forms[plural.select(number)] ?? forms.other) : number === 1 ? one : many;
+  return filled(text, { number: number.toLocaleString(locale), ...values });
+}
+
+/** A time (Unix seconds) in the reader's own time. */
+export function moment(at) {
+  return moments.format(new Date(at * 1000));
+}
