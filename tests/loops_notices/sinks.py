@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -85,21 +85,32 @@ async def mail_server(
 
 @dataclass
 class Hook:
-    """``status`` and ``headers`` are the answer; ``delay_s`` passes before it, ``body`` goes with it."""
+    """``status`` and ``headers`` are the answer; ``delay_s`` passes before it. ``talks`` for ever after it: ``sent``
+    bytes so far.
+    """
 
     url: str = ""
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
-    body: bytes = b""
+    talks: bool = False
+    sent: int = 0
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path_qs)
         self.got.append((dict(request.headers), await request.read()))
         await asyncio.sleep(self.delay_s)
-        return web.Response(status=self.status, headers=self.headers, body=self.body or None)
+        if not self.talks:
+            return web.Response(status=self.status, headers=self.headers)
+        answer = web.StreamResponse(status=self.status)
+        await answer.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await answer.write(bytes(65_536))
+                self.sent += 65_536
+        return answer
 
 
 @asynccontextmanager
