@@ -102,8 +102,9 @@ def test_an_access_is_what_its_profile_asks_for(
     assert coded(made["type"]) == ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest")
     assert [coded(found) for found in made["subtype"]] == [("http://hl7.org/fhir/restful-interaction", subtype)]
     assert (made["action"], made["outcome"]) == (action, "0")
-    for code in (client, server):
+    for code, system in ((client, "session"), (server, "gateway")):
         (agent,) = sliced(made["agent"], code)
+        assert agent["who"]["identifier"]["system"] == f"urn:consentry:{system}", "not the one for the other"
         assert coded(agent["type"])[0] == _DCM
         assert agent["requestor"] is False
         assert {"who", "network"} <= set(agent)
