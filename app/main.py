@@ -18,6 +18,7 @@ from app.api.application import create_application
 from app.api.oauth.ground import OauthGround
 from app.api.oauth.id_tokens import SigningKey
 from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.api.wiring import Condition, EmergencyRules
 from app.api.wiring import Wiring as ApiWiring
@@ -42,6 +43,7 @@ from app.loops.lane_chain import NodesChain
 from app.loops.log_planner import LogPlanner, Pace
 from app.loops.settle import settle
 from app.loops.submit import Submitter
+from app.outgoing import Outgoing, outgoing
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.portal.pages import add_pages
@@ -147,16 +149,16 @@ async def running(
             on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
             backlog_limit=settings.backlog_limit,
         )
-        follower, submitter = _follower(ground), _submitter(ground, journal)
+        telling = await outgoing(settings, database, own_site_key, lambda: follower.standing())  # noqa: PLW0108
+        follower, submitter = _follower(ground, telling), _submitter(ground, journal)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
-        api = _api(ground, kept, rules, follower, submitter, journal)
-        rest = create_application(api)
+        rest = create_application(api := _api(ground, kept, rules, follower, submitter, journal, telling))
         add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
         rest.include_router(program_pages(api))
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
-        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
-        loops.append(settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S))
+        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run(), *telling.loops()]
+        loops += [settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S)]
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -212,7 +214,7 @@ def _origins(named: Sequence[str]) -> frozenset[bytes]:
     return frozenset(origin.encode("ascii") for origin in named)
 
 
-def _follower(ground: _Ground) -> Follower:
+def _follower(ground: _Ground, telling: Outgoing) -> Follower:
     settings = ground.settings
     rules = Rules(
         confirmations=settings.confirmations,
@@ -225,7 +227,9 @@ def _follower(ground: _Ground) -> Follower:
     def progress(done: int, total: int) -> None:
         ground.say(f"reading the chain: block {done} of {total}")
 
-    return Follower(ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable)
+    return Follower(
+        ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable, listener=telling.listener
+    )
 
 
 def _submitter(ground: _Ground, journal: Journal) -> Submitter:
@@ -249,6 +253,7 @@ def _api(
     follower: Follower,
     submitter: Submitter,
     journal: Journal,
+    telling: Outgoing,
 ) -> ApiWiring:
     settings, database = ground.settings, ground.database
     return ApiWiring(
@@ -261,7 +266,7 @@ def _api(
         standing=follower.standing,
         snapshot=lambda: _snapshot(follower, settings.emergency_snapshot_s),
         emergency_rules=rules,
-        condition=lambda: _condition(follower, submitter),
+        condition=lambda: _condition(follower, submitter, telling),
         wake_relay=submitter.wake,
         clock=_now,
         random_bytes=os.urandom,
@@ -291,6 +296,9 @@ def _api(
             )
         ),
         verifications=Verifications(database),
+        contacts=telling.contacts,
+        reach=telling.reach,
+        typesetter=Typesetter(),
     )
 
 
@@ -380,8 +388,8 @@ def _now() -> UnixTime:
     return UnixTime(int(time.time()))
 
 
-def _condition(follower: Follower, submitter: Submitter) -> Condition:
-    health, state = follower.health(), submitter.state()
+def _condition(follower: Follower, submitter: Submitter, telling: Outgoing) -> Condition:
+    health, state, notices = follower.health(), submitter.state(), telling.teller.count()
     return Condition(
         chain_problem=health.problem,
         confirmed_age_s=health.confirmed_age_s,
@@ -391,6 +399,8 @@ def _condition(follower: Follower, submitter: Submitter) -> Condition:
         oldest_age_s=state.backlog.oldest_age_s,
         late=state.backlog.late,
         trouble=tuple(one.value for one in state.trouble),
+        notices_waiting=notices.waiting,
+        notices_given_up=notices.given_up,
     )
 
 

@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
+from app.core.notices.reaching import email_address
+
 PREFIX = "CONSENTRY_"
 # 32 random bytes hold about 30 different ones; fewer than this were typed, not drawn.
 _DISTINCT_BYTES = 8
@@ -111,6 +113,9 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     cors_credentials: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    smtp_url: str = ""
+    mail_from: str = ""
+    webhooks: str = "off"
 
     @property
     def embedded_chain(self) -> bool:
@@ -145,6 +150,11 @@ class Settings:
         if not self.pacs_url:
             return self.data_dir / "archive"
         return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    @property
+    def mail_server_is_local(self) -> bool:
+        """Whether mail goes to a server on this machine, the only one that may lack TLS."""
+        return _loopback(urlsplit(self.smtp_url).hostname or "")
 
     @property
     def deployment_path(self) -> Path:
@@ -208,7 +218,7 @@ def _parse(text: str, default: object) -> object:
 
 def _problems(s: Settings) -> list[str]:
     """Everything that is wrong with settings that could be read."""
-    checks = (_number_problems, _rpc_problems, _pacs_problems, _public_problems, _secret_problems)
+    checks = (_number_problems, _rpc_problems, _pacs_problems, _public_problems, _secret_problems, _telling_problems)
     return [found for check in checks for found in check(s)]
 
 
@@ -308,6 +318,29 @@ def _public_problems(s: Settings) -> Iterator[str]:
             ipaddress.ip_network(proxy)
         except ValueError:
             yield "CONSENTRY_TRUSTED_PROXIES: addresses or networks, comma-separated"
+
+
+def _telling_problems(s: Settings) -> Iterator[str]:
+    if bool(s.smtp_url) != bool(s.mail_from):
+        yield "CONSENTRY_SMTP_URL and CONSENTRY_MAIL_FROM: give both or neither"
+    if s.mail_from and email_address(s.mail_from) is None:
+        yield "CONSENTRY_MAIL_FROM: an e-mail address and nothing else"
+    if s.webhooks not in {"off", "public", "private"}:
+        yield "CONSENTRY_WEBHOOKS: one of off, public, private"
+    if not s.smtp_url:
+        return
+    try:
+        server = urlsplit(s.smtp_url)
+        known = server.scheme in {"smtp", "smtps"} and bool(server.hostname) and server.port != 0
+    except ValueError:  # a port that is none
+        yield "CONSENTRY_SMTP_URL: smtp(s)://user:password@host:port"
+        return
+    if not known or server.path.strip("/") or server.query or server.fragment:
+        yield "CONSENTRY_SMTP_URL: smtp(s)://user:password@host:port"
+    if bool(server.username) != bool(server.password):
+        yield "CONSENTRY_SMTP_URL: user and password, both or neither"
+    if server.password and _PLACEHOLDER.match(unquote(server.password)):
+        yield "CONSENTRY_SMTP_URL: still a placeholder"
 
 
 def _secret_problems(s: Settings) -> Iterator[str]:

@@ -14,6 +14,7 @@ from app.api import (
     accesses,
     care_teams,
     consents,
+    contact,
     emergencies,
     emergency_reviews,
     enrolments,
@@ -26,6 +27,7 @@ from app.api import (
 from app.api.envelope import Envelope, answer
 from app.api.oauth import answering as oauth
 from app.api.oauth import programs
+from app.api.reports.typesetting import TypesettingError
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
 from app.core.http.problem import Problem, ProblemError, problem
@@ -42,6 +44,7 @@ _MODULES = (
     emergencies,
     emergency_reviews,
     accesses,
+    contact,
     explain,
     verifications,
     health,
@@ -54,6 +57,7 @@ _MEANINGS: Mapping[type[Exception], str] = {
     RequestValidationError: "invalid-parameter",
     RpcError: "chain-unavailable",
     StoreUnavailableError: "log-unavailable",
+    TypesettingError: "report-unavailable",
     ConflictError: "conflict",
     OriginTimeoutError: "upstream-timeout",
     OriginUnavailableError: "upstream-unavailable",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
@@ -19,6 +20,7 @@ from app.pacs.origin import Origin
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.emergencies import Emergencies
 from app.store.journal import Journal
@@ -37,7 +39,8 @@ class Condition:
 
     ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and
     ours. ``late``: the oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed
-    messages from the chain.
+    messages from the chain. ``notices_waiting`` and ``notices_given_up``: messages to people that are still to be
+    delivered, and those that could not be.
     """
 
     chain_problem: str | None
@@ -48,6 +51,17 @@ class Condition:
     oldest_age_s: int
     late: bool
     trouble: tuple[str, ...]
+    notices_waiting: int
+    notices_given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How people can be told what happens: what the settings allow."""
+
+    mail: bool
+    webhooks: bool
+    private_webhooks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,9 @@ class Wiring:
     directory: Directory
     oauth: OauthServer
     verifications: Verifications
+    contacts: Contacts
+    reach: Reach
+    typesetter: Typesetter
 
     @property
     def domains(self) -> Domains:

@@ -9,7 +9,9 @@ from enum import StrEnum
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
+from app.core.notices.kinds import Due, NoticeKind
 from app.store.engine import Database
+from app.store.notices import tell
 from app.store.tables import AccessRequestRow
 
 
@@ -45,7 +47,9 @@ class AccessRequests:
         self._clock = clock
 
     async def ask(self, patient: PatientKey, requester: Address, terms: str, message: str) -> AskedAccess:
-        """A new request with a random id of 16 bytes."""
+        """A new request with a random id of 16 bytes, and in the same transaction the notice of it: to a patient who is
+        nobody too, so that the work is the same.
+        """
         row = AccessRequestRow(
             request_id=secrets.token_bytes(16),
             patient_key=patient,
@@ -58,7 +62,12 @@ class AccessRequests:
             decided_at=None,
         )
         asked = _asked(row)
-        await self._database.writing(lambda transaction: transaction.add(row))
+
+        def work(transaction: Session) -> None:
+            transaction.add(row)
+            tell(transaction, [Due(NoticeKind.ACCESS_REQUESTED, patient, patient, asked.request_id)], asked.created_at)
+
+        await self._database.writing(work)
         return asked
 
     async def find(self, request_id: bytes) -> AskedAccess | None:
@@ -81,7 +90,9 @@ class AccessRequests:
     async def decide(
         self, request_id: bytes, state: RequestState, consent_id: ConsentId | None = None
     ) -> AskedAccess | None:
-        """Closes an open request; None when there is no open one of this id. Of two at once, one decides."""
+        """Closes an open request and tells who asked; None when there is no open one of this id. Of two at once, one
+        decides.
+        """
         now = int(self._clock())
 
         def work(transaction: Session) -> AskedAccess | None:
@@ -92,7 +103,11 @@ class AccessRequests:
             if row is None:
                 return None
             row.state, row.consent_id, row.decided_at = state, consent_id, now
-            return _asked(row)
+            decided = _asked(row)
+            if state is not RequestState.WITHDRAWN:
+                answered = Due(NoticeKind.REQUEST_ANSWERED, decided.requester, decided.patient, request_id)
+                tell(transaction, [answered], UnixTime(now))
+            return decided
 
         return await self._database.writing(work)
 

@@ -15,8 +15,10 @@ from sqlmodel import Session, col, func, select
 from app.core.consent.emergencies import OpenedHere, utc_day
 from app.core.consent.terms import Finding, Window
 from app.core.identifiers import Address, ConsentId, EmergencyId, PatientKey, Signer, UnixTime
+from app.core.notices.kinds import Due, NoticeKind
 from app.store.consents import Consents
 from app.store.engine import ConflictError, Database
+from app.store.notices import tell
 from app.store.outbox import CallState, NewCall, OutboxCall, call_of, enqueue
 from app.store.tables import EmergencyReviewRow, EmergencyRow, OutboxCallRow
 
@@ -157,6 +159,8 @@ class Emergencies:
                 call_id=queued.call_id,
             )
             transaction.add(stored)
+            told = Due(NoticeKind.BREAK_GLASS, opening.patient, opening.patient, opening.emergency_id)
+            tell(transaction, [told], now)
             transaction.flush()
             return _stored(stored, transaction.get_one(OutboxCallRow, queued.call_id), None)
 

@@ -15,7 +15,9 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import PatientKey, Subject, UnixTime
+from app.store.contacts import erase_contacts
 from app.store.engine import ConflictError, Database, StoreUnavailableError
+from app.store.first_accesses import erase_accessors
 from app.store.tables import (
     AccessRecordRow,
     AccessRequestRow,
@@ -140,6 +142,8 @@ class Patients:
             connection.execute(emergencies.values(reason="", reason_salt=b""))
             reviews = update(EmergencyReviewRow).where(col(EmergencyReviewRow.patient_key) == key)
             connection.execute(reviews.values(note="", note_salt=b""))
+            erase_contacts(connection, key)
+            erase_accessors(connection, key)
             return erased.rowcount == 1
 
         done = await self._database.writing(work)

@@ -14,8 +14,9 @@ from app.api.application import create_application
 from app.api.oauth.ground import OauthGround
 from app.api.oauth.id_tokens import SigningKey
 from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
-from app.api.wiring import EmergencyRules, Wiring
+from app.api.wiring import EmergencyRules, Reach, Wiring
 from app.chain.artefacts import NAMES
 from app.chain.deployment import Contract, Deployment
 from app.core.consent.basis import role_id
@@ -30,6 +31,7 @@ from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.emergencies import Emergencies
 from app.store.engine import Database
@@ -113,6 +115,9 @@ class InProcess:
                 oauth=OauthServer(
                     OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
                 ),
+                contacts=Contacts(self.database),
+                reach=Reach(mail=True, webhooks=True, private_webhooks=False),
+                typesetter=Typesetter(),
             ),
         )
 

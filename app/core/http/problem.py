@@ -49,6 +49,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "upstream-unavailable": (502, "The archive does not answer"),
     "chain-unavailable": (503, "The chain's state is not known well enough to decide"),
     "log-unavailable": (503, "The access log cannot be written"),
+    "report-unavailable": (503, "The document could not be made now"),
     "upstream-timeout": (504, "The archive did not answer in time"),
 }
 

@@ -10,6 +10,15 @@ from app.store.tables.chain_work import (
     RevocationMessageRow,
 )
 from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
+from app.store.tables.notices import (
+    ContactChannelRow,
+    ContactPatientRow,
+    ContactRow,
+    KnownAccessorRow,
+    NoticeCursorRow,
+    NoticeDeliveryRow,
+    NoticeRow,
+)
 from app.store.tables.oauth import OauthClientRow, OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow
 from app.store.tables.passkeys import PasskeyChallengeRow, PasskeyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
@@ -21,9 +30,16 @@ __all__ = [
     "AccessRequestRow",
     "ChainBatchRow",
     "ConsentMessageRow",
+    "ContactChannelRow",
+    "ContactPatientRow",
+    "ContactRow",
     "DirectoryEntryRow",
     "EmergencyReviewRow",
     "EmergencyRow",
+    "KnownAccessorRow",
+    "NoticeCursorRow",
+    "NoticeDeliveryRow",
+    "NoticeRow",
     "OauthClientRow",
     "OauthCodeRow",
     "OauthDeviceRow",
