@@ -56,6 +56,7 @@ async def _view(
     if terms is None or not _may_know(caller, patient, terms):
         return None
     grantee = person_of(terms.grantee)
+    status = _status(wiring, caller, patient, identity, terms.window, message)
     return {
         "consent_id": to_hex(identity),
         "patient_key": to_hex(patient),
@@ -69,8 +70,8 @@ async def _view(
         "parent": None if terms.parent == NO_PARENT else to_hex(terms.parent),
         "valid_from": terms.window.start,
         "valid_until": terms.window.end,
-        "status": _status(wiring, caller, patient, identity, terms.window, message),
-        "final": _is_final(caller, patient, identity),
+        "status": status,
+        "final": _is_final(caller, patient, identity, status),
         "words": _words(message) if _knows_studies(caller, patient) else None,
         "tx_hash": None if message is None or message.call.mined_tx is None else to_hex(message.call.mined_tx),
     }
@@ -99,11 +100,11 @@ def _status(
     return "active" if final is not None and final.consent(identity) is not None else "mined"
 
 
-def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId) -> bool:
-    """Whether what the head says of the consent is what the chain says for good: granted, or taken back."""
-    states = (caller.standing.head.patient(patient), caller.standing.final.patient(patient))
-    at_head, final = (None if known is None else known.consent(identity) for known in states)
-    return final is not None and isinstance(final, Revoked) == isinstance(at_head, Revoked)
+def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId, status: str) -> bool:
+    """Whether the chain says for good what ``status`` says: that it is granted, or that it is taken back."""
+    known = caller.standing.final.patient(patient)
+    consent = None if known is None else known.consent(identity)
+    return consent is not None and isinstance(consent, Revoked) == (status == "revoked")
 
 
 def _mined_terms(caller: Caller, patient: PatientKey, identity: ConsentId) -> Terms | None:

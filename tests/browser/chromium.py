@@ -75,24 +75,26 @@ class Wallet:
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked.append(method)
-        if method == "eth_requestAccounts":
-            return {"result": [self.shown]}
-        if method == "eth_chainId":
-            return {"result": hex(self.chain_id)}
-        if method == "wallet_switchEthereumChain":  # EIP-3326
-            if not self.knows_chain:
-                return {"error": {"code": 4902, "message": "unknown chain"}}
-            self.chain_id = int(params[0]["chainId"], 16)
-            return {"result": None}
-        if self.code is not None:
+        if method == "wallet_switchEthereumChain" and not self.knows_chain:  # EIP-3326
+            return {"error": {"code": 4902, "message": "unknown chain"}}
+        if self.code is not None and method in {"personal_sign", "eth_signTypedData_v4"}:
             return {"error": {"code": self.code, "message": "not now"}}
+        return {"result": self._done(method, params)}
+
+    def _done(self, method: str, params: list[Any]) -> object:
+        if method == "eth_requestAccounts":
+            return [self.shown]
+        if method == "eth_chainId":
+            return hex(self.chain_id)
+        if method == "wallet_switchEthereumChain":
+            self.chain_id = int(params[0]["chainId"], 16)
+            return None
         if method == "eth_signTypedData_v4":
-            return {"result": self._typed(*params)}
+            return self._typed(*params)
         assert method == "personal_sign", method
         message, address = params
         assert address.lower() == self.shown.lower()
-        signed = self.account.sign_message(encode_defunct(hexstr=message))
-        return {"result": "0x" + signed.signature.hex()}
+        return "0x" + self.account.sign_message(encode_defunct(hexstr=message)).signature.hex()
 
     def _typed(self, address: str, text: str) -> str:
         """Signs as wallets do, and keeps what it was given."""

@@ -1,4 +1,4 @@
-"""A small clinic for the portal's tests: two patients, one of them with names that are markup, and who asks for them."""
+"""A small clinic for the portal's tests: two patients, with names that are markup, and who asks for them."""
 
 import os
 import subprocess
@@ -89,6 +89,11 @@ class Clinic:
     def consents(self, account: str = "patient1") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.live.signed_in(account).get("/api/consents")["consents"]
         return found
+
+    def revoked(self, consent: str, account: str = "patient1") -> None:
+        """Taken back for good: what is signed before the chain has it would be void."""
+        self.live.revoked(account, consent)
+        self.live.signed_in(account).until(f"/api/consents/{consent}", lambda view: view["final"], _UNTIL_S)
 
     def named(self, account: str, name: str, organisation: str) -> None:
         """An entry in the directory, by the command that an administrator uses."""

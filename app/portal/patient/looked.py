@@ -27,6 +27,7 @@ from app.store.accesses import Access, AccessFilter
 router = page_router()
 
 _PAGE = 25
+_LONGEST_UID = 64
 # Who looked but the reader, whose own previews may be most of it.
 _OTHERS = "others"
 _DEEDS: dict[str, frozenset[Deed]] = {
@@ -105,7 +106,8 @@ def _filter(asked: Asked, reader: Address) -> AccessFilter:
         until = _moment(date.fromisoformat(asked.until) + timedelta(days=1)) if asked.until else None
     except (ValueError, OverflowError):
         raise ProblemError(problem("invalid-parameter")) from None
-    if (asked.who and actor is None and not others) or (asked.action and asked.action not in _DEEDS):
+    known = (not asked.who or others or actor is not None) and (not asked.action or asked.action in _DEEDS)
+    if not known or len(asked.study) > _LONGEST_UID:
         raise ProblemError(problem("invalid-parameter"))
     return AccessFilter(
         actor=actor,

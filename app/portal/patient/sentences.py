@@ -70,9 +70,12 @@ def consent_sentence(language: Language, consent: Mapping[str, Any], titles: Map
         "what": _what(language, consent["scope"], titles),
         "why": language.listed([language.say(PURPOSES[code]) for code in consent["purposes"]], "or"),
     }
-    if permits:
-        return language.say("%(who)s may %(deeds)s %(what)s, for %(why)s.", **values)
-    return language.say("%(who)s may not %(deeds)s %(what)s, for %(why)s. This wins over anything allowed.", **values)
+    said = (
+        language.say("%(who)s may %(deeds)s %(what)s, for %(why)s.", **values)
+        if permits
+        else language.say("%(who)s may not %(deeds)s %(what)s, for %(why)s. This wins over anything allowed.", **values)
+    )
+    return said[:1].upper() + said[1:]
 
 
 def who(language: Language, consent: Mapping[str, Any]) -> str:

@@ -12,7 +12,20 @@ const FIELDS = { 1: 15, 2: 16, 3: 16 };
 const MODIFICATION = 2;
 const ACTIONS = { 1: "search", 2: "view", 4: "retrieve", 8: "share" };
 const MODIFICATIONS = { 0x100: "stored" };
-const PURPOSES = "TREAT ETREAT HPAYMT HOPERAT HRESCH PATRQT FAMRQT PWATRNY PUBHLTH COC CAREMGT HQUALIMP".split(" ");
+const PURPOSES = [
+  "TREAT",
+  "ETREAT",
+  "HPAYMT",
+  "HOPERAT",
+  "HRESCH",
+  "PATRQT",
+  "FAMRQT",
+  "PWATRNY",
+  "PUBHLTH",
+  "COC",
+  "CAREMGT",
+  "HQUALIMP",
+];
 const PATIENCE_MS = 15_000;
 
 /** What does not hold, in words. */

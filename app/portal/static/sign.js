@@ -30,14 +30,14 @@ export function wordsOf(document_) {
  * title     what is being done
  * issue     async () => {typed_data, …}: the document to sign
  * send      where the signed document goes, or a function of what was issued that says so
- * more      () => what else is handed in with it
  * follow    (answer) => path of something with a `status`, asked until `settled(view)`: "done", "failed" or ""
  * settled   see there
+ * more      what else is sent beside the signed document, or a function that says so
  * handedIn  (answer) => …: what else is to be done once the gateway has it
  * atOnce    what holds as soon as it is handed in; "" if nothing does
  * done      what holds once it is settled
  */
-export async function signed({ title, issue, send, more = () => ({}), follow = null, settled = () => "done", handedIn = async () => {}, atOnce = "", done }) {
+export async function signed({ title, issue, send, follow = null, settled = () => "done", more = {}, handedIn = async () => {}, atOnce = "", done }) {
   if (busy) return null; // the first of two clicks is at it
   busy = true;
   const steps = new Steps(title);
@@ -46,7 +46,8 @@ export async function signed({ title, issue, send, more = () => ({}), follow = n
     const signature = await steps.signature(issued.typed_data);
     const path = typeof send === "function" ? send(issued) : send;
     steps.waiting(_("Handing it in …"));
-    const answer = await post(path, { ...more(), typed_data: issued.typed_data, signature });
+    const also = typeof more === "function" ? more() : more;
+    const answer = await post(path, { typed_data: issued.typed_data, signature, ...also });
     busy = false; // whoever leaves the dialog now leaves something that goes on by itself
     await handedIn(answer);
     await steps.followed(answer, { follow, settled, atOnce, done });
@@ -62,7 +63,7 @@ export async function signed({ title, issue, send, more = () => ({}), follow = n
 
 class Steps {
   constructor(title) {
-    this.words = element("blockquote", { class: "said", lang: "en", hidden: true });
+    this.words = element("blockquote", { class: "said", lang: "en", tabindex: "0", hidden: true });
     this.progress = element("p", { role: "status", class: "waiting" }, _("One moment …"));
     this.alert = element("div", { role: "alert" });
     this.button = element("button", { type: "button", class: "quiet", onclick: () => this.box.close() }, _("Cancel"));

@@ -8,7 +8,7 @@ import { _, count } from "../words.js";
 
 const list = document.getElementById("entries");
 const AT_ONCE = 4;
-const AGAIN_MS = 5000;
+const AGAIN_MS = 3000;
 
 const states = new Map(); // entry → "good", "bad", "waiting" or "away"
 
@@ -39,18 +39,46 @@ function say(entry, state, why = "") {
 
 async function examine(entry) {
   if (entry.dataset.forgotten) return say(entry, "forgotten");
+  if (!entry.dataset.onChain) return wait(entry);
   let proof;
   try {
     proof = await get(`/api/accesses/${entry.dataset.id}/proof`);
   } catch (error) {
-    if (error.problem !== "not-found") return say(entry, "away", error.message);
-    say(entry, "waiting");
-    setTimeout(() => want(entry), AGAIN_MS);
-    return;
+    // A reorganisation took its block back: it is on its way again
+    return error.problem === "not-found" ? wait(entry) : say(entry, "away", error.message);
   }
   const expected = { rpc: list.dataset.rpc, contract: list.dataset.contract, chainId: Number(list.dataset.chain) };
   const found = await check(proof, shownBy(entry), expected);
   say(entry, found.state, found.why);
+}
+
+// What is on its way is asked about together, until the chain has it
+const expecting = new Set();
+let looking = 0;
+
+function wait(entry) {
+  say(entry, "waiting");
+  expecting.add(entry);
+  looking ||= setTimeout(look, AGAIN_MS);
+}
+
+async function look() {
+  looking = 0;
+  let accesses;
+  try {
+    ({ accesses } = await get(`/api/accesses?patient_key=${list.dataset.patient}&limit=1000`));
+  } catch (error) {
+    for (const entry of expecting) say(entry, "away", error.message);
+    return expecting.clear();
+  }
+  const there = new Set(accesses.filter(({ status }) => status !== "recorded").map(({ id }) => id));
+  for (const entry of expecting) {
+    if (!there.has(entry.dataset.id)) continue;
+    expecting.delete(entry);
+    entry.dataset.onChain = "yes";
+    want(entry);
+  }
+  if (expecting.size > 0) looking ||= setTimeout(look, AGAIN_MS);
 }
 
 // A few at a time: a phone has one connection, and the node serves others too

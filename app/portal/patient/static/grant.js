@@ -12,7 +12,20 @@ const form = document.getElementById("grant");
 const button = document.getElementById("sign");
 const ACTIONS = { view: ["search", "view"], retrieve: ["search", "view", "retrieve"], share: ["search", "view", "retrieve", "share"] };
 // Whoever is kept out is kept out whatever they come for
-const EVERY_PURPOSE = "TREAT ETREAT HPAYMT HOPERAT HRESCH PATRQT FAMRQT PWATRNY PUBHLTH COC CAREMGT HQUALIMP".split(" ");
+const EVERY_PURPOSE = [
+  "TREAT",
+  "ETREAT",
+  "HPAYMT",
+  "HOPERAT",
+  "HRESCH",
+  "PATRQT",
+  "FAMRQT",
+  "PWATRNY",
+  "PUBHLTH",
+  "COC",
+  "CAREMGT",
+  "HQUALIMP",
+];
 const PAUSE_MS = 300;
 // A document works for an hour; one that was shown long ago is asked for again, and read again
 const FRESH_MS = 45 * 60 * 1000;
