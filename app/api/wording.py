@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from app.api.hexadecimal import checksum
 from app.api.wiring import Wiring
 from app.core.consent.basis import directory_account, person, person_of
+from app.core.consent.events import NO_WARD
 from app.core.consent.mirror import Standing
 from app.core.consent.state import Revoked
 from app.core.consent.terms import NO_PARENT, Terms
@@ -68,7 +69,9 @@ async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Nam
     if isinstance(message, Revocation):
         return Names(consents=await _consents(wiring, standing, message.patient, message.consent))
     if isinstance(message, Claim):
-        return Names(signers={message.controller: _wallet(message.controller)})
+        patient = standing.head.patient(message.patient)
+        ward_until = NO_WARD if patient is None else patient.ward_until
+        return Names(signers={message.controller: _wallet(message.controller)}, ward_until=ward_until)
     return Names()
 
 

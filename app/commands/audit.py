@@ -124,6 +124,13 @@ def _document(report: Report) -> dict[str, Any]:
         "opened": report.opened,
         "waiting": report.waiting,
         "orphaned": report.orphaned,
+        "erased": report.erased,
+        "break_glass": {
+            "records": report.glass.records,
+            "on_stale_snapshot": None if report.opened is None else report.glass.on_stale_snapshot,
+            "not_reviewed": report.glass.not_reviewed,
+            "not_justified": report.glass.not_justified,
+        },
         "flaws": report.flaws,
         "findings": [str(finding) for finding in report.findings],
         "block": {"number": report.end.number, "hash": "0x" + report.end.hash.hex()},

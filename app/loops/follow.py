@@ -29,7 +29,7 @@ _LONGEST_PAUSE_S: Final = 2.0
 _AHEAD_S: Final = 60
 # A failure that goes on is logged again after so many attempts.
 _SAID_AGAIN_AFTER: Final = 30
-FOLLOWED: Final = ("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry")
+FOLLOWED: Final = ("ConsentryRoles", "PatientRegistry", "CareTeams", "EmergencyAccess", "ConsentRegistry")
 
 
 class UnconfirmedError(Exception):

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.application import create_application
 from app.api.siwe_message import Place
 from app.api.wiring import Wiring
+from app.chain.artefacts import NAMES
 from app.chain.deployment import Contract, Deployment
 from app.core.consent.basis import role_id
 from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
@@ -39,10 +40,7 @@ PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
     CHAIN_ID,
     BlockRef(0, BlockHash(bytes(32))),
-    {
-        name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32))
-        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"))
-    },
+    {name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32)) for at, name in enumerate(NAMES)},
 )
 _ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))
 BEFORE: tuple[Event, ...] = (
