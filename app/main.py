@@ -21,6 +21,7 @@ from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
 from app.chain.nodes import Nodes
+from app.chain.vouching import Vouching
 from app.core.consent.mirror import Standing
 from app.core.http.cors import CorsRules
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
@@ -32,6 +33,7 @@ from app.gateway.ports import Alarm, GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
 from app.gateway.serving import server_config, set_aside_long_lived_objects
 from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, site_key
+from app.loops.aftermath import Aftermath
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
@@ -48,12 +50,15 @@ from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.engine import Database, open_database
+from app.store.erasures import Erasures
+from app.store.guardian_names import GuardianNames
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
 from app.store.migrate import upgrade
 from app.store.outbox import Outbox
 from app.store.patients import Patients
+from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 from app.upstream import remote_origin
@@ -92,6 +97,7 @@ class _Ground:
     site_key: bytes
     say: Say
     durable: Callable[[], int] | None
+    move_delay_s: int
 
 
 @contextlib.asynccontextmanager
@@ -112,7 +118,8 @@ async def running(
         origin = await _origin(settings, stack, say)
         own_site_key = await asyncio.to_thread(site_key, settings)
         contracts = Contracts.of(deployment)
-        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable)
+        delay_s = await contracts.ask(nodes, contracts.patients.move_delay_s())
+        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable, delay_s)
         patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
         await asyncio.to_thread(patients.load)
         await asyncio.to_thread(consents.load)
@@ -132,6 +139,8 @@ async def running(
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(consents, follower.standing, _SETTLE_S))
+        aftermath = Aftermath(patients, api.erasures, api.recoveries, api.access_requests, follower.standing)
+        loops.append(aftermath.run(_SETTLE_S))
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -233,6 +242,7 @@ def _api(
         site_key=ground.site_key,
         token_lifetime_s=settings.token_lifetime_s,
         claim_lifetime_s=_CLAIM_LIFETIME_S,
+        move_delay_s=ground.move_delay_s,
         relayer=account(settings.relayer_key, RELAYER_INDEX).address,
         standing=follower.standing,
         condition=lambda: _condition(follower, submitter),
@@ -251,6 +261,10 @@ def _api(
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
+        vouching=Vouching(ground.nodes, ground.contracts, ground.deployment),
+        guardian_names=GuardianNames(database),
+        recoveries=Recoveries(database),
+        erasures=Erasures(database, patients),
     )
 
 

@@ -13,6 +13,8 @@ _DATA = re.compile(r"0x[0-9a-fA-F]*")
 # Pydantic types for bodies: exactly one length each, 0x in front.
 AddressText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 WordText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
+# An account's 20 bytes, or a verifier's address and a key (docs/CHAIN.md: 20 to 640 bytes).
+SignerText = Annotated[str, Field(pattern=r"^0x(?:[0-9a-fA-F]{2}){20,640}$")]
 SignatureText = Annotated[str, Field(pattern=r"^0x(?:[0-9a-fA-F]{2}){1,4096}$")]
 
 

@@ -10,6 +10,7 @@ from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
+from app.chain.vouching import Vouching
 from app.core.consent.mirror import Standing
 from app.core.identifiers import Address, UnixTime
 from app.core.signing.typed_data import Domains
@@ -18,9 +19,12 @@ from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
+from app.store.erasures import Erasures
+from app.store.guardian_names import GuardianNames
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.patients import Patients
+from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 
@@ -47,7 +51,7 @@ class Condition:
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """Everything a route may use. ``standing`` gives None while the chain's state is not known well enough to
-    decide.
+    decide. ``move_delay_s``: how long a move to another controller can be vetoed at least.
     """
 
     place: Place
@@ -55,6 +59,7 @@ class Wiring:
     site_key: bytes = field(repr=False)
     token_lifetime_s: int
     claim_lifetime_s: int
+    move_delay_s: int
     relayer: Address
     standing: Callable[[], Standing | None]
     condition: Callable[[], Condition]
@@ -73,6 +78,10 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
+    vouching: Vouching
+    guardian_names: GuardianNames
+    recoveries: Recoveries
+    erasures: Erasures
 
     @property
     def domains(self) -> Domains:

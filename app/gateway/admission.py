@@ -222,11 +222,13 @@ class Admission:
         standing = wiring.standing()
         if standing is None:
             return False
+        if wiring.patients.by_key(admitted.patient.key) is None:
+            return False  # erased, or about to be: not one chunk more
         now = UnixTime(int(max(wiring.clock(), standing.timestamp)))
         revoked_here = wiring.revoked_here()
         if seen.standing is standing and seen.revoked_here is revoked_here and seen.now == now:
             return True
-        if now >= admitted.session.expires_at or wiring.patients.by_key(admitted.patient.key) is None:
+        if now >= admitted.session.expires_at:
             return False
         verdict = decide_standing(standing, admitted.request, now, revoked_here)
         if not isinstance(verdict, Permit):

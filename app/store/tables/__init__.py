@@ -8,6 +8,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.custody import ErasureRow, GuardianNameRow, RecoveryRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -18,9 +19,12 @@ __all__ = [
     "ChainBatchRow",
     "ConsentMessageRow",
     "DirectoryEntryRow",
+    "ErasureRow",
+    "GuardianNameRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PatientRow",
+    "RecoveryRow",
     "RevocationMessageRow",
     "Row",
     "RowId",
