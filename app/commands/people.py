@@ -127,7 +127,7 @@ def erase(
     keystore: KeystoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase a patient for good (registrars): nobody is let in any more, and every link from the person to the chain goes.
+    """Erase a patient for good (registrars): nobody is let in, and every link from the person to the chain goes.
 
     It cannot be taken back. The images stay in the archive. Waits until it is done; called again, it goes on.
     """
