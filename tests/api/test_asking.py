@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,8 +43,8 @@ async def _code(api: InProcess) -> str:
     return str(patient["code"])
 
 
-async def _ask(api: InProcess, who: Address = PHYSICIAN, **named: Any) -> Answer:
-    return await api.call(who, "POST", _PATH, {"reason": "Second opinion", **named})
+async def _ask(api: InProcess, **named: Any) -> Answer:
+    return await api.call(PHYSICIAN, "POST", _PATH, {"reason": "Second opinion", **named})
 
 
 def _nobodys_code(number: int) -> str:
@@ -273,22 +274,23 @@ async def test_a_declined_request_does_not_tell_why(api: InProcess) -> None:
     assert (told["status"], told["consent_id"], told["reason"]) == ("declined", None, "Second opinion")
 
 
-def _granted(api: InProcess, **change: Any) -> ConsentId:
-    terms = {
-        "patient": PATIENT_KEY,
-        "grantee": person(PHYSICIAN),
-        "effect": Effect.PERMIT,
-        "actions": Action.VIEW,
-        "purposes": 1 << Purpose.TREAT,
-        "window": Window(NOW, UnixTime(NOW + 600)),
-        "studies": (),
-        "epoch": 0,
-        "consent_nonce": len(api.state.patients).to_bytes(32, "big"),
-    }
-    made = Terms(**(terms | change))
-    identity = consent_id(made, CHAIN_ID, DEPLOYMENT.address("ConsentRegistry"))
-    grantor = PATIENT if made.patient == PATIENT_KEY else STRANGER
-    api.state = fold(api.state, ConsentGranted(identity, made, grantor, Capacity.CONTROLLER))
+_TERMS = Terms(
+    patient=PATIENT_KEY,
+    grantee=person(PHYSICIAN),
+    effect=Effect.PERMIT,
+    actions=Action.VIEW,
+    purposes=1 << Purpose.TREAT,
+    window=Window(NOW, UnixTime(NOW + 600)),
+    studies=(),
+    epoch=0,
+    consent_nonce=bytes(32),
+)
+
+
+def _granted(api: InProcess, terms: Terms = _TERMS) -> ConsentId:
+    identity = consent_id(terms, CHAIN_ID, DEPLOYMENT.address("ConsentRegistry"))
+    grantor = PATIENT if terms.patient == PATIENT_KEY else STRANGER
+    api.state = fold(api.state, ConsentGranted(identity, terms, grantor, Capacity.CONTROLLER))
     return identity
 
 
@@ -299,9 +301,9 @@ async def test_accepting_may_name_a_narrower_consent_that_is_the_patients_and_th
     api.state = fold_all(api.state, [enrolled, PatientClaimed(other, STRANGER, Signer(STRANGER))])
     wrong = [
         ConsentId(b"\x11" * 32),
-        _granted(api, grantee=person(STRANGER)),
-        _granted(api, effect=Effect.DENY),
-        _granted(api, patient=other),
+        _granted(api, replace(_TERMS, grantee=person(STRANGER))),
+        _granted(api, replace(_TERMS, effect=Effect.DENY)),
+        _granted(api, replace(_TERMS, patient=other)),
     ]
     path = f"{_PATH}/{request}/decision"
     for consent in wrong:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from eth_abi import encode
+from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak

@@ -175,12 +175,7 @@ def test_every_route_of_these_rooms_is_in_the_table() -> None:
     from app.api import access_requests, erasures, guardians, patients, recoveries  # noqa: PLC0415 - what is compared
 
     rooms = (access_requests, erasures, guardians, patients, recoveries)
-    served = {
-        (method, route.path)  # type: ignore[attr-defined]
-        for room in rooms
-        for route in room.router.routes
-        for method in route.methods  # type: ignore[attr-defined]
-    }
+    served = {(method, route.path) for room in rooms for route in room.router.routes for method in route.methods}
     names = {"{patient_key}": "{key}", "{request_id}": "{request}"}
     said = {(method, path) for method, path, *_ in _TABLE["rows"]}
 

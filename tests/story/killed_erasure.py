@@ -66,7 +66,7 @@ def _in_the_transaction() -> None:
         known(*arguments)
         _die_if_begun()
 
-    erasures._destroy_links = wrapped
+    erasures._destroy_links = wrapped  # type: ignore[assignment]
 
 
 def main(point: str) -> None:
