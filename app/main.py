@@ -25,6 +25,7 @@ from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
 from app.chain.nodes import Nodes
+from app.chain.vouching import Vouching
 from app.core.consent.mirror import Standing
 from app.core.http.cors import CorsRules
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
@@ -36,6 +37,7 @@ from app.gateway.ports import Alarm, GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
 from app.gateway.serving import server_config, set_aside_long_lived_objects
 from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, id_token_key, site_key
+from app.loops.aftermath import Aftermath
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
@@ -55,6 +57,8 @@ from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.emergencies import Emergencies, TakenBack
 from app.store.engine import Database, open_database
+from app.store.erasures import Erasures
+from app.store.guardian_names import GuardianNames
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
@@ -63,6 +67,7 @@ from app.store.outbox import Outbox
 from app.store.passkey_challenges import PasskeyChallenges
 from app.store.passkeys import Passkeys
 from app.store.patients import Patients
+from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 from app.store.verifications import Verifications
@@ -103,6 +108,7 @@ class _Ground:
     id_token_key: SigningKey
     say: Say
     durable: Callable[[], int] | None
+    move_delay_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,10 @@ async def running(
         own_site_key = await asyncio.to_thread(site_key, settings)
         signing = await asyncio.to_thread(id_token_key, settings)
         contracts = Contracts.of(deployment)
-        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, signing, say, durable)
+        delay_s = await contracts.ask(nodes, contracts.patients.move_delay_s())
+        ground = _Ground(
+            settings, deployment, nodes, contracts, database, origin, own_site_key, signing, say, durable, delay_s
+        )
         kept = _Kept(Patients(database), Consents(database), Emergencies(database), Sessions(database))
         for loaded in (kept.patients, kept.consents, kept.emergencies):
             await asyncio.to_thread(loaded.load)
@@ -159,6 +168,8 @@ async def running(
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run(), *telling.loops()]
         loops += [settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S)]
+        aftermath = Aftermath(kept.patients, api.erasures, api.recoveries, api.access_requests, follower.standing)
+        loops.append(aftermath.run(_SETTLE_S))
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -262,6 +273,7 @@ def _api(
         site_key=ground.site_key,
         token_lifetime_s=settings.token_lifetime_s,
         claim_lifetime_s=_CLAIM_LIFETIME_S,
+        move_delay_s=ground.move_delay_s,
         relayer=account(settings.relayer_key, RELAYER_INDEX).address,
         standing=follower.standing,
         snapshot=lambda: _snapshot(follower, settings.emergency_snapshot_s),
@@ -299,6 +311,10 @@ def _api(
         contacts=telling.contacts,
         reach=telling.reach,
         typesetter=Typesetter(),
+        vouching=Vouching(ground.nodes, ground.contracts, ground.deployment),
+        guardian_names=GuardianNames(database),
+        recoveries=Recoveries(database),
+        erasures=Erasures(database, kept.patients),
     )
 
 

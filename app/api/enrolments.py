@@ -7,13 +7,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
-from app.api.caller import Caller, SignedIn, known_standing, session_of
+from app.api.caller import SignedIn, known_standing, session_of
 from app.api.claim_codes import address_of, claimable
-from app.api.hexadecimal import AddressText, PasskeyText, SignatureText, checksum, from_hex, to_hex, word
+from app.api.hexadecimal import AddressText, PasskeyText, SignatureText, from_hex, to_hex, word
 from app.api.signed import DEADLINE_S, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.signin import enter, entry_of
 from app.api.wiring import Wiring, wiring_of
 from app.core.consent.basis import ADDRESS_BYTES
+from app.core.consent.events import NO_WARD
 from app.core.consent.mirror import Standing
 from app.core.consent.terms import Purpose, Role
 from app.core.http.problem import ProblemError, problem
@@ -38,16 +39,23 @@ _COME_SO_FAR = {
 
 # A desk waits this long for the block before it is told that the enrolment is under way.
 _DESK_WAIT_S = 8.0
+# Eighteen years for a child, and room for any representation that a court orders; further off it is a slip of the pen.
+LONGEST_WARD_S = 25 * 366 * 86400
 _LOOK_S = 0.1
 
 _Text = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f\\]*$")]
 
 
 class EnrolmentRequest(Strict):
-    """Whom to enrol, exactly as the archive names them (PatientID and its issuer)."""
+    """Whom to enrol, exactly as the archive names them (PatientID and its issuer).
+
+    ``ward_until``: for a child, or somebody who is represented: the Unix time of the day from which they act for
+    themselves. Until then whoever claims acts as guardian.
+    """
 
     patient_id: Annotated[_Text, Field(min_length=1)]
     issuer: _Text = ""
+    ward_until: Annotated[int, Field(gt=0)] | None = None
 
 
 class ClaimPreparation(Strict):
@@ -84,7 +92,8 @@ async def enrol(
     wiring = wiring_of(request)
     caller.must_hold(Role.REGISTRAR)
     subject = Subject.typed(asked.patient_id, asked.issuer)
-    if not subject.patient_id:
+    ward_until = UnixTime(asked.ward_until or NO_WARD)
+    if not subject.patient_id or (ward_until and not caller.now < ward_until <= caller.now + LONGEST_WARD_S):
         raise ProblemError(problem("invalid-request"))
     patient = await enrolled(wiring, subject)
     at_head = caller.standing.head.patient(patient.key)
@@ -95,7 +104,7 @@ async def enrol(
     assert digits is not None  # noqa: S101 - a code of our own
     address = claim_address(claim_key(digits))
     until = UnixTime(caller.now + wiring.claim_lifetime_s)
-    call = wiring.contracts.patients.enrol(patient.key, address, until)
+    call = wiring.contracts.patients.enrol(patient.key, address, until, ward_until)
     await must_be_accepted(wiring, call)
     await wiring.relay("enrol", wiring.random_bytes(32), call)
     landed = await _landed(wiring, patient.key, address)
@@ -104,6 +113,7 @@ async def enrol(
         "code": code,
         "claim_url": f"{wiring.place.origin_url}/claim#{code}",
         "expires_at": until,
+        "ward_until": ward_until or None,
         "status": "mined" if landed else "submitted",
     }
 
@@ -169,37 +179,6 @@ async def claim_status(request: Request, _caller: SignedIn, digest: str) -> dict
     if call is None:
         raise ProblemError(problem("not-found"))
     return {"status": _COME_SO_FAR[call.state]}
-
-
-@router.get("/api/patients")
-async def patients(request: Request, caller: SignedIn) -> dict[str, Any]:
-    """Enrolled patients for registrars; the patients the caller acts for, for everybody else."""
-    wiring = wiring_of(request)
-    if caller.holds(Role.REGISTRAR):
-        enrolled = wiring.patients.all()
-    else:
-        own = (wiring.patients.by_key(key) for key in caller.own_patients())
-        enrolled = [patient for patient in own if patient is not None]
-    return {"patients": [_view(caller, patient) for patient in enrolled]}
-
-
-def _view(caller: Caller, patient: EnrolledPatient) -> dict[str, Any]:
-    at_head = caller.standing.head.patient(patient.key)
-    final = caller.standing.final.patient(patient.key)
-    controller = None if at_head is None or at_head.actor is None else checksum(at_head.actor)
-    if at_head is None:
-        status = "submitted"
-    elif not at_head.claimed:
-        status = "enrolled"
-    else:  # images are shown once the claim is final
-        status = "claimed" if final is not None and final.claimed else "claim-mined"
-    return {
-        "patient_key": to_hex(patient.key),
-        "patient_id": patient.subject.patient_id,
-        "issuer": patient.subject.issuer,
-        "status": status,
-        "controller": controller,
-    }
 
 
 async def enrolled(wiring: Wiring, subject: Subject) -> EnrolledPatient:

@@ -12,6 +12,7 @@ from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
+from app.chain.vouching import Vouching
 from app.core.consent.mirror import Standing
 from app.core.identifiers import Address, UnixTime
 from app.core.signing.passkey import RelyingParty
@@ -23,11 +24,14 @@ from app.store.consents import Consents
 from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.emergencies import Emergencies
+from app.store.erasures import Erasures
+from app.store.guardian_names import GuardianNames
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.passkey_challenges import PasskeyChallenges
 from app.store.passkeys import Passkeys
 from app.store.patients import Patients
+from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 from app.store.verifications import Verifications
@@ -76,6 +80,7 @@ class EmergencyRules:
 class Wiring:
     """Everything a route may use. ``standing`` gives None while the chain's state is not known well enough to
     decide; ``snapshot`` then gives the last one and its age in seconds, while that is young enough for an emergency.
+    ``move_delay_s``: how long a move to another controller can be vetoed at least.
     """
 
     place: Place
@@ -83,6 +88,7 @@ class Wiring:
     site_key: bytes = field(repr=False)
     token_lifetime_s: int
     claim_lifetime_s: int
+    move_delay_s: int
     relayer: Address
     standing: Callable[[], Standing | None]
     snapshot: Callable[[], tuple[Standing, float] | None]
@@ -111,6 +117,10 @@ class Wiring:
     contacts: Contacts
     reach: Reach
     typesetter: Typesetter
+    vouching: Vouching
+    guardian_names: GuardianNames
+    recoveries: Recoveries
+    erasures: Erasures
 
     @property
     def domains(self) -> Domains:

@@ -25,6 +25,9 @@ from app.core.identifiers import (
 
 T = TypeVar("T")
 
+# A transaction is tried as the next block would carry it, by that block's time: a chain that mines on demand may have
+# had its last block hours ago.
+_NEXT = "pending"
 
 __all__ = ["CallData", "Contracts", "RevertError", "View"]
 
@@ -78,11 +81,11 @@ class Contracts:
         # Where the read gives None (a deny), "too few say otherwise" is None too.
         return cast("T", await nodes.agreed(ask))
 
-    async def simulate(self, nodes: Nodes, call: CallData, sender: Address, block: str = LATEST) -> None:
+    async def simulate(self, nodes: Nodes, call: CallData, sender: Address, block: str = _NEXT) -> None:
         """Tries a transaction on the first node that answers. Raises RevertError when it would revert, or RpcError."""
         await nodes.first(lambda node: self._call(node, call, sender, block))
 
-    async def estimate_gas(self, nodes: Nodes, call: CallData, sender: Address, block: str = LATEST) -> int:
+    async def estimate_gas(self, nodes: Nodes, call: CallData, sender: Address, block: str = _NEXT) -> int:
         """The gas that the transaction needs by the first node that answers. Raises RevertError or RpcError."""
 
         async def ask(node: Node) -> int:

@@ -153,6 +153,9 @@ class PatientsContract(_Contract):
     ) -> CallData:
         return self.call("setGuardianBySignature", patient, guardian, until, signature, deadline, words_hash)
 
+    def move_delay_s(self) -> View[int]:
+        return self.view("MOVE_DELAY", _one(int))
+
     def capacity_of(self, patient: PatientKey, actor: Address) -> View[Capacity]:
         return self.view("capacityOf", _one(Capacity), patient, actor)
 

@@ -13,7 +13,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "deploy": ("chain", "deploy", False),
     "token": ("people", "token", False),
     "patient": ("people", "patient", True),
-    "request": ("people", "request", True),
+    "request": ("asking", "request", True),
     "role": ("chain", "role", True),
     "directory": ("directory", "directory", True),
     "client": ("programs", "client", True),

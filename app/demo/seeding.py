@@ -23,6 +23,7 @@ from app.store.oauth_clients import OauthClient, OauthClients
 
 # Names of made-up people; the portal and the signed words show them instead of hex.
 _PEOPLE = {
+    "admin": ("Clara Nowak", "St. Elsewhere Hospital, administration", ""),
     "physician1": ("Dr. Ines Castellan", "St. Elsewhere Hospital", "GMC 7000001"),
     "physician2": ("Dr. Tomas Brandt", "Harbour Clinic", "GMC 7000002"),
     "emergency": ("Dr. Mina Sato", "St. Elsewhere Hospital, emergency department", "GMC 7000003"),

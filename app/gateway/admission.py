@@ -294,6 +294,8 @@ class Admission:
         moment = self._moment(admitted.session)
         if moment is None or admitted.session.life.over:
             return False
+        if wiring.patients.by_key(admitted.patient.key) is None:
+            return False  # erased, or about to be: not one chunk more
         now = UnixTime(int(moment.at_s))
         revoked_here = wiring.revoked_here()
         is_fresh = moment.snapshot_age_s is None
@@ -305,7 +307,7 @@ class Admission:
             and seen.now == now
         ):
             return True
-        if now >= admitted.session.expires_at or wiring.patients.by_key(admitted.patient.key) is None:
+        if now >= admitted.session.expires_at:
             return False
         if not isinstance(_verdict(admitted.request, moment, revoked_here), Permit):
             return False

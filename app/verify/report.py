@@ -90,7 +90,7 @@ class Report:
         if self.waiting:
             said.append(f"{self.waiting} exported records are not on the chain yet")
         if self.erased:
-            said.append(f"{self.erased} are of erased patients: nothing opens them any more")
+            said.append(f"{self.erased} records of erased patients, closed for good")
         said.extend(self._glass_lines())
         if self.orphaned:
             said.append(f"{self.orphaned} were decided at blocks that a reorganisation took away")

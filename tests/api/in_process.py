@@ -18,7 +18,9 @@ from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.api.wiring import EmergencyRules, Reach, Wiring
 from app.chain.artefacts import NAMES
+from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Contract, Deployment
+from app.chain.vouching import Vouched
 from app.core.consent.basis import role_id
 from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
 from app.core.consent.fold import fold_all
@@ -35,9 +37,13 @@ from app.store.contacts import Contacts
 from app.store.directory import Directory
 from app.store.emergencies import Emergencies
 from app.store.engine import Database
+from app.store.erasures import Erasures
+from app.store.guardian_names import GuardianNames
+from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.passkey_challenges import PasskeyChallenges
 from app.store.passkeys import Passkeys
 from app.store.patients import Patients
+from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 
@@ -45,7 +51,9 @@ NOW = UnixTime(1_790_000_000)
 CHAIN_ID = 31337
 SITE_KEY = bytes(32)
 SIGNING_KEY = SigningKey(bytes(range(1, 33)))
-PATIENT, PHYSICIAN, AUDITOR, STRANGER = (Address(bytes([n]) * 20) for n in (1, 2, 3, 4))
+PATIENT, PHYSICIAN, AUDITOR, STRANGER, REGISTRAR, GUARDIAN, RELAYER = (
+    Address(bytes([n]) * 20) for n in (1, 2, 3, 4, 5, 6, 7)
+)
 PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
     CHAIN_ID,
@@ -56,6 +64,7 @@ _ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))
 BEFORE: tuple[Event, ...] = (
     RoleSet(role_id(Role.PHYSICIAN), PHYSICIAN, _ALWAYS),
     RoleSet(role_id(Role.AUDITOR), AUDITOR, _ALWAYS),
+    RoleSet(role_id(Role.REGISTRAR), REGISTRAR, _ALWAYS),
     PatientEnrolled(PATIENT_KEY, Address(bytes([9]) * 20), _ALWAYS.end),
     PatientClaimed(PATIENT_KEY, PATIENT, Signer(PATIENT)),
 )
@@ -73,11 +82,22 @@ class SilentOrigin:
 
 
 @dataclass(slots=True)
+class Vouchers:
+    """Who vouches for whom, as a test says."""
+
+    known: dict[Address, Vouched] = field(default_factory=dict)
+
+    async def find(self, account: Address, _entry: bytes) -> Vouched | None:
+        return self.known.get(account)
+
+
+@dataclass(slots=True)
 class InProcess:
     """``state`` is what the chain says at the head; ``final`` is what it says finally, the same unless given."""
 
     database: Database
     origin: SilentOrigin = field(default_factory=SilentOrigin)
+    vouching: Vouchers = field(default_factory=Vouchers)
     state: State = field(default_factory=lambda: fold_all(GENESIS, BEFORE))
     final: State | None = None
     now: UnixTime = NOW
@@ -85,7 +105,7 @@ class InProcess:
     application: ASGIApp = field(init=False)
 
     def __post_init__(self) -> None:
-        patients = Patients(self.database)
+        patients = Patients(self.database, clock=lambda: self.now)
         self.wiring = cast(
             "Wiring",
             _Parts(
@@ -94,6 +114,8 @@ class InProcess:
                 domains=Wiring.domains.fget(SimpleNamespace(place=Place("", CHAIN_ID), deployment=DEPLOYMENT)),  # type: ignore[attr-defined]
                 site_key=SITE_KEY,
                 token_lifetime_s=600,
+                claim_lifetime_s=600,
+                move_delay_s=3600,
                 standing=self._standing,
                 snapshot=lambda: None,
                 emergency_rules=EmergencyRules(longest_s=14_400, quota=2),
@@ -110,7 +132,7 @@ class InProcess:
                 relying_party=RelyingParty("http://localhost:8080", DEPLOYMENT.address("PasskeyVerifier")),
                 patients=patients,
                 consents=Consents(self.database),
-                access_requests=AccessRequests(self.database),
+                access_requests=AccessRequests(self.database, clock=lambda: self.now),
                 directory=Directory(self.database),
                 oauth=OauthServer(
                     OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
@@ -118,10 +140,26 @@ class InProcess:
                 contacts=Contacts(self.database),
                 reach=Reach(mail=True, webhooks=True, private_webhooks=False),
                 typesetter=Typesetter(),
+                vouching=self.vouching,
+                guardian_names=GuardianNames(self.database),
+                recoveries=Recoveries(self.database, clock=lambda: self.now),
+                erasures=Erasures(self.database, patients, clock=lambda: self.now),
+                contracts=Contracts.of(DEPLOYMENT),
+                relayer=RELAYER,
+                relayed=self._relayed,
+                relay=self._relay,
+                wake_relay=lambda: None,
+                outbox=Outbox(self.database),
             ),
         )
 
         self.application = create_application(self.wiring)
+
+    def _relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:
+        return NewCall(RELAYER, kind, reference, call.to, call.data)
+
+    async def _relay(self, kind: str, reference: bytes, call: CallData) -> OutboxCall:
+        return await self.wiring.outbox.enqueue(self._relayed(kind, reference, call))
 
     def _standing(self) -> Standing:
         final = self.state if self.final is None else self.final

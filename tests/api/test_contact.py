@@ -63,7 +63,7 @@ async def test_the_contact_is_tied_to_those_it_is_to_be_erased_with(api: InProce
     await api.enrolled()
     await put(api, email="anne@example.org")
     await put(api, PHYSICIAN, email="doctor@example.org")
-    await api.wiring.patients.erase(PATIENT_KEY)
+    await api.wiring.erasures.finish(PATIENT_KEY)
     assert (await api.call(PATIENT, "GET", PATH)).json()["email"] is None
     assert (await api.call(PHYSICIAN, "GET", PATH)).json()["email"] is not None
 

@@ -19,6 +19,7 @@ from app.store.emergencies import (
     TakenBack,
 )
 from app.store.engine import ConflictError, Database
+from app.store.erasures import Erasures
 from app.store.outbox import NewCall, Outbox
 from app.store.patients import Patients
 
@@ -177,7 +178,7 @@ async def test_erasure_forgets_reason_and_note(database: Database) -> None:
     await opened_one(emergencies, 1)
     review = SignedReview(EmergencyId(bytes([1]) * 32), ANNE, AUDITOR, Finding.JUSTIFIED, "note", b"n" * 32)
     await emergencies.review(review, call(REVIEW, 1))
-    assert await patients.erase(ANNE)
+    await Erasures(database, patients).finish(ANNE)
     patients.close()
     found = await emergencies.find(review.emergency_id)
     assert found is not None

@@ -132,13 +132,14 @@ class Chain:
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """The contracts, deployed once per run."""
-    return asyncio.run(_deploy(tmp_path_factory.mktemp("chain")))
+    return asyncio.run(deployed_in(tmp_path_factory.mktemp("chain"), plan()))
 
 
-async def _deploy(folder: Path) -> Deployed:
+async def deployed_in(folder: Path, wanted: Plan) -> Deployed:
+    """The contracts as planned, in a folder of their own."""
     path = folder / "deployment.json"
     async with Anvil(free_port(), ChainFolder(folder)) as anvil, Nodes.of([anvil.url]) as nodes:
-        return Deployed(folder, path, await deploy(nodes, signer("admin"), plan(), path))
+        return Deployed(folder, path, await deploy(nodes, signer("admin"), wanted, path))
 
 
 @pytest.fixture

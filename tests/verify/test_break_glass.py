@@ -168,7 +168,7 @@ async def test_p03_p14_records_of_erased_patients_verify_with_nothing_that_opens
     report = await report_of(place, exported=True)
     assert [(finding.flaw, finding.seq) for finding in report.findings] == [(Flaw.UNAUTHORISED, 5)]
     assert report.erased == 6
-    assert "6 are of erased patients: nothing opens them any more" in report.lines()
+    assert "6 records of erased patients, closed for good" in report.lines()
 
 
 async def test_a_node_that_changes_its_story_is_not_believed(place: Hospital) -> None:

@@ -9,6 +9,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.custody import ErasureRow, GuardianNameRow, RecoveryRow
 from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
 from app.store.tables.notices import (
     ContactChannelRow,
@@ -36,6 +37,8 @@ __all__ = [
     "DirectoryEntryRow",
     "EmergencyReviewRow",
     "EmergencyRow",
+    "ErasureRow",
+    "GuardianNameRow",
     "KnownAccessorRow",
     "NoticeCursorRow",
     "NoticeDeliveryRow",
@@ -50,6 +53,7 @@ __all__ = [
     "PasskeyChallengeRow",
     "PasskeyRow",
     "PatientRow",
+    "RecoveryRow",
     "RevocationMessageRow",
     "Row",
     "RowId",
