@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from app.core.identifiers import PatientKey, Subject, UnixTime
 from app.store.engine import ConflictError, Database, StoreUnavailableError
+from app.store.identity_resolutions import forget_patient
 from app.store.tables import AccessRecordRow, AccessRequestRow, ConsentMessageRow, PatientRow, RevocationMessageRow
 
 _MISS_PAUSE_S = 1.0
@@ -113,6 +114,7 @@ class Patients:
 
         def work(transaction: Session) -> bool:
             connection = transaction.connection()
+            forget_patient(connection, key, now)
             erased = connection.execute(
                 update(PatientRow)
                 .where(col(PatientRow.patient_key) == key, col(PatientRow.erased_at).is_(None))

@@ -8,6 +8,7 @@ from app.store.tables.chain_work import (
     OutboxTxRow,
     RevocationMessageRow,
 )
+from app.store.tables.identities import IdentityResolutionRow, IdentityScanRow, OddIdentityRow, OddStudyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -18,6 +19,10 @@ __all__ = [
     "ChainBatchRow",
     "ConsentMessageRow",
     "DirectoryEntryRow",
+    "IdentityResolutionRow",
+    "IdentityScanRow",
+    "OddIdentityRow",
+    "OddStudyRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PatientRow",
