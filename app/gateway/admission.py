@@ -14,6 +14,7 @@ from app.core.consent.passing_by import plain_verdicts
 from app.core.consent.policy import AccessRequest, Permit, date_matters, decide_standing, decide_storing, holds_role
 from app.core.consent.terms import Action, Purpose, Role
 from app.core.dicom.dicomweb import Retrieve, Search
+from app.core.dicom.identities import Accepted
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import (
     BasisId,
@@ -26,9 +27,11 @@ from app.core.identifiers import (
     Subject,
     UnixTime,
 )
+from app.core.rulings import Rulings
 from app.gateway.ports import Wiring
 from app.gateway.remembering import Remembered
 from app.gateway.resolution import Resolution
+from app.store.ownership import Ownership
 from app.store.patients import EnrolledPatient
 from app.store.sessions import Session
 
@@ -37,15 +40,21 @@ RevokedHere = AbstractSet[tuple[PatientKey, ConsentId]]
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A permit with what it was decided on. ``at_s``: Unix seconds of the decision, with microseconds."""
+    """A permit with what it was decided on. ``at_s``: Unix seconds of the decision, with microseconds.
+
+    ``accepted``: what the archive said of the study's patient, and so what its files may say; a permit for a row of a
+    search has the row's word for it.
+    """
 
     session: Session
     patient: EnrolledPatient
     study: StudyUid
+    accepted: Accepted
     request: AccessRequest
     basis: BasisId
     standing: Standing
     revoked_here: RevokedHere
+    rulings: Rulings
     at_s: float
 
     @property
@@ -100,20 +109,22 @@ class Seen:
 
     standing: Standing
     revoked_here: RevokedHere
+    rulings: Rulings
     now: UnixTime
 
     @classmethod
     def of(cls, admitted: Admitted) -> "Seen":
         """As it was when the answer was admitted."""
-        return cls(admitted.standing, admitted.revoked_here, UnixTime(int(admitted.at_s)))
+        return cls(admitted.standing, admitted.revoked_here, admitted.rulings, UnixTime(int(admitted.at_s)))
 
 
 class Admission:
     """Admits, and looks again while an answer runs."""
 
-    def __init__(self, wiring: Wiring, resolution: Resolution) -> None:
+    def __init__(self, wiring: Wiring, resolution: Resolution, ownership: Ownership) -> None:
         self._wiring = wiring
         self._resolution = resolution
+        self._ownership = ownership
         # A study's key never changes, so it is never too old.
         self._study_keys: Remembered[tuple[bytes, StudyUid], StudyKey] = Remembered(
             wiring.limits.remembered_study_keys, math.inf
@@ -130,43 +141,42 @@ class Admission:
         self,
         session: Session,
         action: Action,
-        subject: Subject,
+        patient: EnrolledPatient,
+        accepted: Accepted,
         study: StudyUid,
         moment: Moment,
         study_date: StudyDate | None,
     ) -> Admitted | None:
-        """The decision for one study of a patient that the archive named. None: denied, whatever the reason."""
-        patient = self._wiring.patients.by_subject(subject)
-        if patient is None:
-            return None
+        """The decision for one study of this patient. None: denied, whatever the reason."""
         key = self._study_key(patient, study)
         request = AccessRequest(session.actor, patient.key, key, action, session.purpose, study_date)
         revoked_here = self._wiring.revoked_here()
         verdict = decide_standing(moment.standing, request, UnixTime(int(moment.at_s)), revoked_here)
         if not isinstance(verdict, Permit):
             return None
-        return Admitted(session, patient, study, request, verdict.basis, moment.standing, revoked_here, moment.at_s)
+        return Admitted(
+            session,
+            patient,
+            study,
+            accepted,
+            request,
+            verdict.basis,
+            moment.standing,
+            revoked_here,
+            self._wiring.rulings(),
+            moment.at_s,
+        )
 
-    def plain_searches(self, session: Session, moment: Moment) -> Callable[[Subject], bool | None]:
+    def plain_searches(self, session: Session, moment: Moment) -> Callable[[PatientKey], bool | None]:
         """Whether ``decide`` would let a search find this patient's studies, all of them alike: quick, for
         rows that are only counted. None: ask ``decide``.
         """
-        by_subject = self._wiring.patients.by_subject
         now = UnixTime(int(moment.at_s))
-        verdict = plain_verdicts(moment.standing, session.actor, session.purpose, now, self._wiring.revoked_here())
+        return plain_verdicts(moment.standing, session.actor, session.purpose, now, self._wiring.revoked_here())
 
-        def may_find(subject: Subject) -> bool | None:
-            patient = by_subject(subject)
-            return False if patient is None else verdict(patient.key)
-
-        return may_find
-
-    def date_matters(self, session: Session, subject: Subject, moment: Moment) -> bool:
+    def date_matters(self, session: Session, patient: PatientKey, moment: Moment) -> bool:
         """Whether a decision for a study of this patient may depend on its date, as far as the caller is concerned."""
-        patient = self._wiring.patients.by_subject(subject)
-        if patient is None or not date_matters(moment.standing, patient.key):
-            return False
-        return moment.standing.head.concerns(session.actor, patient.key)
+        return date_matters(moment.standing, patient) and moment.standing.head.concerns(session.actor, patient)
 
     async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
         """Admit to the study that the target's path names, and see that series and instance belong to it.
@@ -178,19 +188,38 @@ class Admission:
             raise ValueError("only a path with a study can be admitted")
         self.moment()
         admitted = None
-        remembered = self._resolution.remembered_subject(study)
+        remembered = self._resolution.remembered(study)
+        if remembered is None and isinstance(target, Retrieve):
+            remembered = self._resolution.remembered_odd(study, target.instance)
         if remembered is not None:
-            date = self._resolution.remembered_date(study)
-            admitted = self.decide(session, action, remembered, study, self.moment(), date)
+            admitted = self._owned(session, action, study, remembered)
         if admitted is None:
-            subject = await self._resolution.subject_of(study)
-            moment = self.moment()
-            if subject is not None:
-                date = self._resolution.remembered_date(study)
-                admitted = self.decide(session, action, subject, study, moment, date)
+            accepted = await self._resolution.accepted_of(study)
+            self.moment()
+            if accepted is not None:
+                admitted = self._owned(session, action, study, accepted)
         if admitted is None or not await self._belongs(study, target):
             raise ProblemError(problem("not-found"))
         return admitted
+
+    def _owned(self, session: Session, action: Action, study: StudyUid, accepted: Accepted) -> Admitted | None:
+        """The decision on a study of which the archive said this."""
+        patient = self._ownership.of_study(study, accepted)
+        if patient is None:
+            return None
+        date = self._resolution.remembered_date(study)
+        return self.decide(session, action, patient, accepted, study, self.moment(), date)
+
+    def patient(self, subject: Subject) -> EnrolledPatient | None:
+        """Who this identity is, by enrolment or an alias."""
+        return self._ownership.of_subject(subject)
+
+    def may_join(self, study: StudyUid, accepted: Accepted, subject: Subject) -> bool:
+        """Whether an instance of this identity may be stored in a study of which the archive said this: no upload makes
+        a study odd, and none comes into another patient's.
+        """
+        patient, owner = self.patient(subject), self._ownership.of_study(study, accepted)
+        return accepted.subject == subject and patient is not None and owner is not None and owner.key == patient.key
 
     def may_store(self, session: Session) -> bool:
         """Whether the caller may store at all, now. Raises 503 ``chain-unavailable``."""
@@ -203,7 +232,7 @@ class Admission:
         Raises 503 ``chain-unavailable``.
         """
         moment = self.moment()
-        patient = self._wiring.patients.by_subject(subject)
+        patient = self._ownership.of_subject(subject)
         now = UnixTime(int(moment.at_s))
         if patient is None or now >= session.expires_at:
             return None
@@ -223,15 +252,17 @@ class Admission:
         if standing is None:
             return False
         now = UnixTime(int(max(wiring.clock(), standing.timestamp)))
-        revoked_here = wiring.revoked_here()
-        if seen.standing is standing and seen.revoked_here is revoked_here and seen.now == now:
+        revoked_here, rulings = wiring.revoked_here(), wiring.rulings()
+        is_same = seen.standing is standing and seen.revoked_here is revoked_here and seen.rulings is rulings
+        if is_same and seen.now == now:
             return True
-        if now >= admitted.session.expires_at or wiring.patients.by_key(admitted.patient.key) is None:
+        owner = self._ownership.of_study(admitted.study, admitted.accepted)
+        if now >= admitted.session.expires_at or owner is None or owner.key != admitted.patient.key:
             return False
         verdict = decide_standing(standing, admitted.request, now, revoked_here)
         if not isinstance(verdict, Permit):
             return False
-        seen.standing, seen.revoked_here, seen.now = standing, revoked_here, now
+        seen.standing, seen.revoked_here, seen.rulings, seen.now = standing, revoked_here, rulings, now
         return True
 
     async def _belongs(self, study: StudyUid, target: Retrieve | Search) -> bool:
