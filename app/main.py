@@ -37,6 +37,7 @@ from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
 from app.loops.lane_chain import NodesChain
 from app.loops.log_planner import LogPlanner, Pace
+from app.loops.odd_identities import IdentityScan, Noticed, ScanPace, keep
 from app.loops.settle import settle
 from app.loops.submit import Submitter
 from app.pacs.archive.origin import ArchiveOrigin
@@ -48,6 +49,7 @@ from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.engine import Database, open_database
+from app.store.identity_desk import IdentityDesk
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
@@ -126,12 +128,14 @@ async def running(
         follower, submitter = _follower(ground), _submitter(ground, journal)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
-        api = _api(ground, follower, submitter, journal, patients, consents, sessions)
+        api, noticed = _api(ground, follower, submitter, journal, patients, consents, sessions), Noticed()
+        await asyncio.to_thread(api.identities.resolutions.load)
         rest = create_application(api)
         rest.include_router(pages(settings.origin_url, settings.viewer_dir, sessions))
-        application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
+        application = _application(settings, Dicomweb(_data_path(ground, follower, api, noticed)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
         loops.append(settle(consents, follower.standing, _SETTLE_S))
+        loops += [keep(api.identities, noticed), _identity_scan(ground, api.identities).run()]
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -251,10 +255,18 @@ def _api(
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
+        identities=IdentityDesk(database, patients),
     )
 
 
-def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWiring:
+def _identity_scan(ground: _Ground, identities: IdentityDesk) -> IdentityScan:
+    """An archive of our own is looked through by its index; any other at the rate that the settings allow."""
+    is_own = isinstance(ground.origin, ArchiveOrigin)
+    pace = ScanPace(0, 200) if is_own else ScanPace(1 / ground.settings.identity_scan_rate, 20)
+    return IdentityScan(ground.origin, identities, Leadership(ground.database, "identities"), pace)
+
+
+def _data_path(ground: _Ground, follower: Follower, api: ApiWiring, noticed: Noticed) -> GatewayWiring:
     settings, chain_id = ground.settings, ground.deployment.chain_id
     registry = ground.deployment.address("PatientRegistry")
 
@@ -283,6 +295,8 @@ def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWi
         ),
         spool_folder=settings.data_dir,
         page_origins=_page_origins(settings),
+        rulings=lambda: api.identities.resolutions.rulings,
+        odd_met=noticed.met,
     )
 
 

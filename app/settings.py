@@ -88,6 +88,7 @@ class Settings:
     relayer_key: str = ""
     token_lifetime_s: int = 8 * 3600
     subject_ttl_s: float = 30.0
+    identity_scan_rate: float = 5.0
     uploads: int = 8
     upload_instance_bytes: int = 2 * 1024**3
     upload_request_bytes: int = 16 * 1024**3
@@ -203,8 +204,9 @@ def _number_problems(s: Settings) -> Iterator[str]:
         "token_lifetime_s",
         "backlog_alarm_s",
         "backlog_limit",
+        "identity_scan_rate",
     ):
-        if getattr(s, name) <= 0:
+        if not getattr(s, name) > 0:
             yield f"{PREFIX}{name.upper()}: must be above 0"
     if s.head_max_age_s < 0:
         yield "CONSENTRY_HEAD_MAX_AGE_S: must not be negative"

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from app.api import access_requests, accesses, care_teams, consents, enrolments, explain, health, signin
+from app.api import access_requests, accesses, care_teams, consents, enrolments, explain, health, identities, signin
 from app.api.envelope import Envelope, answer
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
@@ -17,7 +17,7 @@ from app.core.http.problem import ProblemError, problem
 from app.pacs.origin import OriginInvalidError, OriginTimeoutError, OriginUnavailableError
 from app.store.engine import ConflictError, StoreUnavailableError
 
-_MODULES = (signin, consents, care_teams, enrolments, access_requests, accesses, explain, health)
+_MODULES = (signin, consents, care_teams, enrolments, access_requests, accesses, explain, identities, health)
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "invalid-request", 413: "payload-too-large"}
 # What a failure of ours is to the caller; a subclass that is not named here is what its parent is.
 _MEANINGS: Mapping[type[Exception], str] = {

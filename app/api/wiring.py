@@ -18,6 +18,7 @@ from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
+from app.store.identity_desk import IdentityDesk
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.patients import Patients
@@ -73,6 +74,7 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
+    identities: IdentityDesk
 
     @property
     def domains(self) -> Domains:

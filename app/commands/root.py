@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "patient": ("people", "patient", True),
     "request": ("people", "request", True),
     "role": ("chain", "role", True),
+    "identity": ("identity", "identity", True),
     "directory": ("directory", "directory", True),
     "db": ("chain", "database", True),
     "team": ("team", "team", True),

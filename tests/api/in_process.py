@@ -27,6 +27,7 @@ from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
 from app.store.engine import Database
+from app.store.identity_desk import IdentityDesk
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
@@ -55,13 +56,23 @@ BEFORE: tuple[Event, ...] = (
 
 @dataclass(slots=True)
 class SilentOrigin:
-    """An archive that does not answer, and remembers that it was asked."""
+    """An archive that does not answer, and remembers that it was asked; unless another ``answers`` for it."""
 
     asked: int = 0
+    answers: Any = None
 
-    async def search(self, _search: object) -> list[Any]:
+    async def search(self, search: object) -> list[Any]:
         self.asked += 1
-        raise OriginUnavailableError("silent")
+        if self.answers is None:
+            raise OriginUnavailableError("silent")
+        found: list[Any] = await self.answers.search(search)
+        return found
+
+    async def subjects_of(self, study: object) -> Any:
+        self.asked += 1
+        if self.answers is None:
+            raise OriginUnavailableError("silent")
+        return await self.answers.subjects_of(study)
 
 
 @dataclass(slots=True)
@@ -98,6 +109,7 @@ class InProcess:
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database),
                 directory=Directory(self.database),
+                identities=IdentityDesk(self.database, patients),
             ),
         )
 
