@@ -26,6 +26,7 @@ from app.gateway.front import Front
 from app.gateway.serving import server_config, set_aside_long_lived_objects
 from app.keys import id_token_key, site_key
 from app.loops.aftermath import Aftermath
+from app.loops.odd_identities import Noticed, keep
 from app.loops.settle import settle
 from app.outgoing import outgoing
 from app.pacs.archive.origin import ArchiveOrigin
@@ -41,7 +42,17 @@ from app.store.migrate import upgrade
 from app.store.patients import Patients
 from app.store.sessions import Sessions
 from app.upstream import remote_origin
-from app.wirings import Ground, Kept, Say, api_wiring, data_path_wiring, follower_over, origins, submitter_over
+from app.wirings import (
+    Ground,
+    Kept,
+    Say,
+    api_wiring,
+    data_path_wiring,
+    follower_over,
+    identity_scan,
+    origins,
+    submitter_over,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -102,14 +113,17 @@ async def running(
         follower, submitter = follower_over(ground, telling), submitter_over(ground, journal)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
+        noticed = Noticed()
         rest = create_application(api := api_wiring(ground, kept, rules, follower, submitter, journal, telling))
+        await asyncio.to_thread(api.identities.resolutions.load)
         add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
         rest.include_router(program_pages(api))
-        application = _application(settings, Dicomweb(data_path_wiring(ground, follower, api)), rest)
+        application = _application(settings, Dicomweb(data_path_wiring(ground, follower, api, noticed)), rest)
         loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run(), *telling.loops()]
         loops += [settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S)]
         aftermath = Aftermath(kept.patients, api.erasures, api.recoveries, api.access_requests, follower.standing)
         loops.append(aftermath.run(_SETTLE_S))
+        loops += [keep(api.identities, noticed), identity_scan(ground, api.identities).run()]
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)

@@ -29,8 +29,10 @@ from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
 from app.loops.lane_chain import NodesChain
 from app.loops.log_planner import LogPlanner, Pace
+from app.loops.odd_identities import IdentityScan, Noticed, ScanPace
 from app.loops.submit import Submitter
 from app.outgoing import Outgoing
+from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin
 from app.settings import Settings
 from app.store.access_requests import AccessRequests
@@ -41,6 +43,7 @@ from app.store.emergencies import Emergencies, TakenBack
 from app.store.engine import Database
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
+from app.store.identity_desk import IdentityDesk
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
@@ -186,10 +189,18 @@ def api_wiring(
         guardian_names=GuardianNames(database),
         recoveries=Recoveries(database),
         erasures=Erasures(database, kept.patients),
+        identities=IdentityDesk(database, kept.patients),
     )
 
 
-def data_path_wiring(ground: Ground, follower: Follower, api: ApiWiring) -> GatewayWiring:
+def identity_scan(ground: Ground, identities: IdentityDesk) -> IdentityScan:
+    """An archive of our own is looked through by its index; any other at the rate that the settings allow."""
+    is_own = isinstance(ground.origin, ArchiveOrigin)
+    pace = ScanPace(0, 200) if is_own else ScanPace(1 / ground.settings.identity_scan_rate, 20)
+    return IdentityScan(ground.origin, identities, Leadership(ground.database, "identities"), pace)
+
+
+def data_path_wiring(ground: Ground, follower: Follower, api: ApiWiring, noticed: Noticed) -> GatewayWiring:
     settings, chain_id = ground.settings, ground.deployment.chain_id
     registry = ground.deployment.address("PatientRegistry")
 
@@ -220,6 +231,8 @@ def data_path_wiring(ground: Ground, follower: Follower, api: ApiWiring) -> Gate
         ),
         spool_folder=settings.data_dir,
         page_origins=_page_origins(settings),
+        rulings=lambda: api.identities.resolutions.rulings,
+        odd_met=noticed.met,
     )
 
 
