@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from eth_account import Account
 
 from app.api.hexadecimal import checksum
 from app.chain.anvil import DEVELOPMENT_CHAIN_ID, DEVELOPMENT_KEYS, Anvil
 from app.chain.anvil_state import ChainFolder
-from app.chain.deploy import FirstRole, Plan, deploy
+from app.chain.deploy import EMERGENCY_DURATION_S, EMERGENCY_QUOTA, FirstRole, Plan, deploy
 from app.chain.deployment import Deployment
 from app.chain.deployment import load as load_deployment
 from app.chain.nodes import Nodes
@@ -136,7 +137,15 @@ async def _deployment(settings: Settings, chain: Anvil | None, say: Say) -> Depl
     if not await asyncio.to_thread(settings.deployment_path.exists):
         # Anvil makes its block 0 anew at each start, with another hash: nothing may rest on that block.
         await chain.node.call("evm_mine")
-    plan = Plan(DEVELOPMENT_CHAIN_ID, _ADMIN_DELAY_S, _MOVE_DELAY_S, roles)
+    plan = Plan(
+        chain_id=DEVELOPMENT_CHAIN_ID,
+        admin_delay_s=_ADMIN_DELAY_S,
+        move_delay_s=_MOVE_DELAY_S,
+        emergency_duration_s=EMERGENCY_DURATION_S,
+        emergency_quota=EMERGENCY_QUOTA,
+        rp_id=urlsplit(settings.origin_url).hostname or "",
+        roles=roles,
+    )
     async with Nodes.of(settings.rpc_urls) as nodes:
         made = await deploy(nodes, Signer.of(DEVELOPMENT_KEYS[0]), plan, settings.deployment_path, say)
     await chain.persist()

@@ -11,6 +11,7 @@ from immutables import Map
 from starlette.types import Message, Scope
 
 from app.core.consent.basis import person, role_id
+from app.core.consent.events import NO_WARD
 from app.core.consent.grants import Consent, append
 from app.core.consent.mirror import Standing
 from app.core.consent.state import Patient, Revoked, State
@@ -93,7 +94,7 @@ class SearchGateway:
         callers, seen = [], []
         for size in sizes:
             actor = Address(size.to_bytes(20, "big"))
-            token, _ = await self._sessions.create(actor, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
+            token, _ = await self._sessions.create(Signer(actor), Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
             seen.append((actor, {number * patients // size for number in range(size)}))
             callers.append(Caller(f"may see {size:,}", size, actor, token))
         state = _state(patients, seen)
@@ -138,6 +139,8 @@ class SearchGateway:
             journal=self._journal,
             standing=lambda: self._standing,
             revoked_here=lambda: nothing_revoked,
+            opened_here=dict,
+            snapshot=lambda: None,
             study_key_of=lambda salt, study: study_key(b"\x22" * 32, salt, study, 31337, Address(b"\x11" * 20)),
             clock=time.time,
             monotonic=time.monotonic,
@@ -168,7 +171,7 @@ def _state(patients: int, callers: list[tuple[Address, set[int]]]) -> State:
         enrolled[key] = Patient(
             key=key, claim_key=None, claim_until=UnixTime(2**40), controller=Signer(controller), actor=controller,
             guardian=None, guardian_nonce=0, move=None, move_nonce=0, epoch=0, granted=len(live), dated=0,
-            live=Map(live), ids=None, revoked=nobody,
+            live=Map(live), ids=None, revoked=nobody, ward_until=NO_WARD, erased=False,
         )  # fmt: skip
     return State(
         patients=Map(enrolled),
@@ -179,6 +182,10 @@ def _state(patients: int, callers: list[tuple[Address, set[int]]]) -> State:
         claiming=Map(),
         teams=Map(),
         member_of=Map(),
+        emergencies=Map(),
+        broken_by=Map(),
+        broken_for=Map(),
+        openings=Map(),
     )
 
 

@@ -12,13 +12,15 @@ from app.core.consent.basis import person, person_of
 from app.core.consent.consent_id import consent_id
 from app.core.consent.grants import Consent
 from app.core.consent.state import Revoked
-from app.core.consent.terms import NO_PARENT, Action, Effect, Purpose, Role, Terms, Window
+from app.core.consent.terms import NO_PARENT, Action, Capacity, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import ConsentId, PatientKey, StudyKey
 from app.core.signing.messages import ConsentOffer, ConsentOffers
 from app.core.signing.typed_data import Parsed, parse
 from app.pacs.origin import OriginInvalidError, OriginUnavailableError
 from app.store.consents import Submitted
 from app.store.outbox import CallState
+
+_CAPACITIES = {Capacity.CONTROLLER: "self", Capacity.GUARDIAN: "guardian", Capacity.GRANTEE: "grantee"}
 
 
 async def consents_of(wiring: Wiring, caller: Caller, patient: PatientKey) -> list[dict[str, Any]]:
@@ -72,6 +74,7 @@ async def _view(
         "valid_until": terms.window.end,
         "status": status,
         "final": _is_final(caller, patient, identity, status),
+        **_capacities(caller, patient, identity),
         "words": _words(message) if _knows_studies(caller, patient) else None,
         "tx_hash": None if message is None or message.call.mined_tx is None else to_hex(message.call.mined_tx),
     }
@@ -105,6 +108,17 @@ def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId, status: 
     known = caller.standing.final.patient(patient)
     consent = None if known is None else known.consent(identity)
     return consent is not None and isinstance(consent, Revoked) == (status == "revoked")
+
+
+def _capacities(caller: Caller, patient: PatientKey, identity: ConsentId) -> dict[str, str | None]:
+    """In what capacity it was granted and taken back, as the chain says; None as long as it does not."""
+    known = caller.standing.head.patient(patient)
+    found = None if known is None else known.consent(identity)
+    granted, revoked = (found.consent, found) if isinstance(found, Revoked) else (found, None)
+    return {
+        "granted_as": None if granted is None else _CAPACITIES[granted.capacity],
+        "revoked_as": None if revoked is None else _CAPACITIES[revoked.capacity],
+    }
 
 
 def _mined_terms(caller: Caller, patient: PatientKey, identity: ConsentId) -> Terms | None:

@@ -16,11 +16,12 @@ from app.chain.wallets import stands_behind
 from app.core.consent.mirror import Standing
 from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Signer, UnixTime
-from app.core.signing.messages import Message
-from app.core.signing.typed_data import Refusal, digest, parse, payload
+from app.core.signing.messages import DatedMessage, Message
+from app.core.signing.reference import RANDOM_BYTES, takes_reference, with_reference, without_reference
+from app.core.signing.typed_data import Parsed, Refusal, digest, parse, payload
 from app.core.signing.words import words_for
 
-MessageT = TypeVar("MessageT", bound=Message)
+MessageT = TypeVar("MessageT", bound=DatedMessage)
 
 # How long a message may take from being issued to landing: time to read it, and to sleep over it for an hour.
 DEADLINE_S = 3600
@@ -46,7 +47,10 @@ class Opened:
 
 async def issue(wiring: Wiring, standing: Standing, message: Message) -> dict[str, Any]:
     """The document to sign."""
-    return payload(message, words_for(message, await names_for(wiring, standing, message)), wiring.domains)
+    words = words_for(message, await names_for(wiring, standing, message))
+    if takes_reference(message):
+        words = with_reference(words, wiring.random_bytes(RANDOM_BYTES))
+    return payload(message, words, wiring.domains)
 
 
 def read_message(wiring: Wiring, now: UnixTime, document: dict[str, Any], kind: type[MessageT]) -> tuple[MessageT, str]:
@@ -70,16 +74,24 @@ async def open_message(wiring: Wiring, standing: Standing, message: Message, wor
     The words hold names and what the archive says of studies, so whether some words are right is an answer that only
     those who may know them get.
     """
-    if words != words_for(message, await names_for(wiring, standing, message)):
+    said = without_reference(words) if takes_reference(message) else words
+    if said != words_for(message, await names_for(wiring, standing, message)):
         raise ProblemError(problem("invalid-typed-data"))
     return Opened(message, words, digest(message, words, wiring.domains))
+
+
+def opened_with(wiring: Wiring, parsed: Parsed, words: str) -> Opened:
+    """The same against words that were made anew. Raises 422 ``invalid-typed-data`` unless they are those."""
+    if parsed.words != words:
+        raise ProblemError(problem("invalid-typed-data"))
+    return Opened(parsed.message, words, digest(parsed.message, words, wiring.domains))
 
 
 async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:
     """Raises 401 ``bad-signature`` unless ``signer`` signed it, 503 (as RpcError) when a contract wallet cannot be
     asked.
     """
-    if not await stands_behind(wiring.nodes, signer, opened.digest, signature):
+    if not await stands_behind(wiring.nodes, signer, opened.digest, signature, wiring.relying_party):
         raise ProblemError(problem("bad-signature"))
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from app.api.hexadecimal import checksum
 from app.api.wiring import Wiring
-from app.core.consent.basis import directory_account, person, person_of
+from app.core.consent.basis import ADDRESS_BYTES, actor_of, directory_account, person, person_of
+from app.core.consent.events import NO_WARD
 from app.core.consent.mirror import Standing
+from app.core.consent.recovering import frees_the_ward
 from app.core.consent.state import Revoked
 from app.core.consent.terms import NO_PARENT, Terms
 from app.core.dicom.dicomjson import identity
@@ -18,7 +20,16 @@ from app.core.dicom.dicomweb import Level, Matching, Search
 from app.core.directory import entry_hash
 from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, StudyUid
 from app.core.pseudonym import study_key
-from app.core.signing.messages import Claim, ConsentOffer, ConsentOffers, Message, Revocation, TeamChange
+from app.core.signing.messages import (
+    Claim,
+    ConsentOffer,
+    ConsentOffers,
+    GuardianChange,
+    Message,
+    MoveAcceptance,
+    Revocation,
+    TeamChange,
+)
 from app.core.signing.words import Names, moment
 from app.pacs.origin import DicomJson
 from app.store.directory import DirectoryEntry
@@ -67,9 +78,31 @@ async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Nam
         return Names(grantees=await _grantees(wiring, standing, named))
     if isinstance(message, Revocation):
         return Names(consents=await _consents(wiring, standing, message.patient, message.consent))
-    if isinstance(message, Claim):
-        return Names(signers={message.controller: _wallet(message.controller)})
+    if isinstance(message, Claim | MoveAcceptance):
+        return _taking_over(wiring, standing, message)
+    if isinstance(message, GuardianChange) and message.guardian:
+        return Names(signers={message.guardian: await _guardian(wiring, standing, message.guardian)})
     return Names()
+
+
+def _taking_over(wiring: Wiring, standing: Standing, message: Claim | MoveAcceptance) -> Names:
+    """A ward's guardian takes over as guardian; a ward who has come of age, for themselves."""
+    patient = standing.head.patient(message.patient)
+    ward_until = NO_WARD if patient is None else patient.ward_until
+    is_move = isinstance(message, MoveAcceptance)
+    if patient is not None and is_move and frees_the_ward(patient, standing.timestamp, wiring.move_delay_s):
+        ward_until = NO_WARD
+    return Names(signers={message.controller: _wallet(message.controller)}, ward_until=ward_until)
+
+
+async def _guardian(wiring: Wiring, standing: Standing, guardian: Signer) -> str:
+    """The account with, where the directory has one, the name. Never what the patient calls them: the hash of these
+    words is on the chain, and a name can be guessed.
+    """
+    account = actor_of(guardian)
+    known = await grantee_name(wiring, standing, person(account))
+    shown = checksum(account) if len(guardian) == ADDRESS_BYTES else f"passkey {checksum(account)}"
+    return shown if known is None else f"{known} ({shown})"
 
 
 def _grants_in(message: ConsentOffer | ConsentOffers) -> tuple[Terms, ...]:
@@ -96,11 +129,16 @@ async def grantee_name(wiring: Wiring, standing: Standing, grantee: Grantee) -> 
 
     Patients decide by this name: whoever can write our database must not be able to put another one before them.
     """
-    account = directory_account(grantee)
-    entry = (await wiring.directory.find([account])).get(account)
-    if entry is None or standing.head.directory.get(account) != _hash(entry):
+    entry = await vouched_entry(wiring, standing, directory_account(grantee))
+    if entry is None:
         return None
     return f"{entry.name}, {entry.organisation}" if entry.organisation else entry.name
+
+
+async def vouched_entry(wiring: Wiring, standing: Standing, account: Address) -> DirectoryEntry | None:
+    """The directory's entry of the account, where it is just what the chain vouches for; else None."""
+    entry = (await wiring.directory.find([account])).get(account)
+    return None if entry is None or standing.head.directory.get(account) != _hash(entry) else entry
 
 
 def _hash(entry: DirectoryEntry) -> bytes:

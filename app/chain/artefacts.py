@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-NAMES: Final = ("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog")
+# In the order in which they are deployed.
+NAMES: Final = (
+    *("ConsentryRoles", "PatientRegistry", "CareTeams", "EmergencyAccess"),
+    *("ConsentRegistry", "AccessLog", "PasskeyVerifier"),
+)
 _FOLDER: Final = Path(__file__).parent / "abi"
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 

@@ -1,59 +1,35 @@
-"""What is asked of and sent to the contracts (docs/CHAIN.md): calldata, views, and reverts by name."""
+"""What is asked of and sent to the contracts (docs/CHAIN.md), and reverts by name."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar, cast
-
-from eth_abi.exceptions import DecodingError
+from typing import Any, Self, TypeVar, cast
 
 from app.chain.abi_codec import Functions, Reverts
 from app.chain.artefacts import NAMES, load
 from app.chain.deployment import Deployment
-from app.chain.kept import KeptConsent, KeptPatient, address_of, kept_consent, kept_patient
+from app.chain.interfaces import (
+    CallData,
+    ConsentsContract,
+    EmergenciesContract,
+    LogContract,
+    PatientsContract,
+    RolesContract,
+    TeamsContract,
+    View,
+)
 from app.chain.nodes import LATEST, Nodes
-from app.chain.quantities import MalformedAnswerError, data, quantity, to_data
+from app.chain.quantities import data, quantity, to_data
 from app.chain.rpc import Node, NodeRefusedError
-from app.core.consent.policy import AccessRequest
-from app.core.consent.terms import Capacity, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
-    BasisId,
-    ConsentId,
-    Grantee,
-    LogHead,
-    PatientKey,
-    RoleId,
-    Signer,
-    UnixTime,
 )
-from app.core.signing.messages import TeamChange
 
 T = TypeVar("T")
-U = TypeVar("U")
 
+# A transaction is tried as the next block would carry it, by that block's time: a chain that mines on demand may have
+# had its last block hours ago.
+_NEXT = "pending"
 
-@dataclass(frozen=True, slots=True)
-class CallData:
-    """What a transaction does: whom it calls, with what."""
-
-    to: Address
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class View(Generic[T]):
-    """A question to a contract, and how its answer reads."""
-
-    call: CallData
-    read: Callable[[tuple[Any, ...]], T]
-    decode: Callable[[bytes], tuple[Any, ...]]
-
-    def answer(self, returned: bytes) -> T:
-        """Raises MalformedAnswerError when the data is not of the function's types."""
-        try:
-            return self.read(self.decode(returned))
-        except (DecodingError, ValueError):
-            raise MalformedAnswerError("the contract's answer is not of its types") from None
+__all__ = ["CallData", "Contracts", "RevertError", "View"]
 
 
 class RevertError(NodeRefusedError):
@@ -67,196 +43,13 @@ class RevertError(NodeRefusedError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Contract:
-    address: Address
-    functions: Functions
-
-    def call(self, name: str, *arguments: object) -> CallData:
-        return CallData(self.address, self.functions[name].calldata(*arguments))
-
-    def view(self, name: str, read: Callable[[tuple[Any, ...]], U], *arguments: object) -> View[U]:
-        return View(self.call(name, *arguments), read, self.functions[name].answer)
-
-
-class RolesContract(_Contract):
-    """ConsentryRoles."""
-
-    __slots__ = ()
-
-    def set_role(self, role: RoleId, account: Address, window: Window) -> CallData:
-        return self.call("setRole", role, account, window.start, window.end)
-
-    def withdraw_role(self, role: RoleId, account: Address) -> CallData:
-        return self.call("withdrawRole", role, account)
-
-    def set_directory_entry(self, account: Address, entry: bytes) -> CallData:
-        return self.call("setDirectoryEntry", account, entry)
-
-    def holds(self, role: RoleId, account: Address) -> View[bool]:
-        return self.view("holds", _one(bool), role, account)
-
-    def window(self, role: RoleId, account: Address) -> View[Window]:
-        return self.view("window", _window, role, account)
-
-    def default_admin(self) -> View[Address]:
-        return self.view("defaultAdmin", _one(address_of))
-
-
-class PatientsContract(_Contract):
-    """PatientRegistry."""
-
-    __slots__ = ()
-
-    def enrol(self, patient: PatientKey, claim_key: Address, claim_until: UnixTime) -> CallData:
-        return self.call("enrol", patient, claim_key, claim_until)
-
-    def claim(
-        self,
-        patient: PatientKey,
-        controller: Signer,
-        claim_signature: bytes,
-        controller_signature: bytes,
-        deadline: UnixTime,
-        words_hash: bytes,
-    ) -> CallData:
-        return self.call("claim", patient, controller, claim_signature, controller_signature, deadline, words_hash)
-
-    def start_move(self, patient: PatientKey, controller: Signer) -> CallData:
-        return self.call("startMove", patient, controller)
-
-    def veto_move(self, patient: PatientKey) -> CallData:
-        return self.call("vetoMove", patient)
-
-    def veto_move_by_signature(
-        self, patient: PatientKey, signature: bytes, deadline: UnixTime, words_hash: bytes
-    ) -> CallData:
-        return self.call("vetoMoveBySignature", patient, signature, deadline, words_hash)
-
-    def finish_move(self, patient: PatientKey, signature: bytes, deadline: UnixTime, words_hash: bytes) -> CallData:
-        return self.call("finishMove", patient, signature, deadline, words_hash)
-
-    def set_guardian(self, patient: PatientKey, guardian: Signer, until: UnixTime) -> CallData:
-        return self.call("setGuardian", patient, guardian, until)
-
-    def set_guardian_by_signature(
-        self,
-        patient: PatientKey,
-        guardian: Signer,
-        until: UnixTime,
-        signature: bytes,
-        deadline: UnixTime,
-        words_hash: bytes,
-    ) -> CallData:
-        return self.call("setGuardianBySignature", patient, guardian, until, signature, deadline, words_hash)
-
-    def capacity_of(self, patient: PatientKey, actor: Address) -> View[Capacity]:
-        return self.view("capacityOf", _one(Capacity), patient, actor)
-
-    def controller_actor(self, patient: PatientKey) -> View[Address]:
-        return self.view("controllerActor", _one(address_of), patient)
-
-    def patient(self, patient: PatientKey) -> View[KeptPatient]:
-        return self.view("patient", lambda outputs: kept_patient(outputs[0]), patient)
-
-
-class TeamsContract(_Contract):
-    """CareTeams."""
-
-    __slots__ = ()
-
-    def create(self, team: Grantee) -> CallData:
-        return self.call("createTeam", team)
-
-    def set_part(self, team: Grantee, account: Address, part: TeamPart, window: Window | None) -> CallData:
-        return self.call("setPart", team, account, part, *_ends(window))
-
-    def set_part_by_signature(
-        self, change: TeamChange, words_hash: bytes, signer: Signer, signature: bytes
-    ) -> CallData:
-        window = (change.start, change.until)
-        signed = (words_hash, change.deadline, signer, signature)
-        return self.call("setPartBySignature", change.team, change.account, change.part, *window, *signed)
-
-    def window(self, team: Grantee, account: Address, part: TeamPart) -> View[Window]:
-        return self.view("partWindow", _window, team, account, part)
-
-    def nonce(self, team: Grantee) -> View[int]:
-        return self.view("teamNonce", _one(int), team)
-
-
-class ConsentsContract(_Contract):
-    """ConsentRegistry."""
-
-    __slots__ = ()
-
-    def grant(self, terms: Terms) -> CallData:
-        return self.call("grant", _terms(terms))
-
-    def grant_by_signature(
-        self, terms: Terms, words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
-    ) -> CallData:
-        return self.call("grantBySignature", _terms(terms), words_hash, deadline, signer, signature)
-
-    def grant_all_by_signature(
-        self, grants: Sequence[Terms], words_hash: bytes, deadline: UnixTime, signer: Signer, signature: bytes
-    ) -> CallData:
-        each = [_terms(terms) for terms in grants]
-        return self.call("grantAllBySignature", each, words_hash, deadline, signer, signature)
-
-    def revoke(self, patient: PatientKey, consent: ConsentId) -> CallData:
-        return self.call("revoke", patient, consent)
-
-    def revoke_by_signature(
-        self,
-        patient: PatientKey,
-        consent: ConsentId,
-        words_hash: bytes,
-        deadline: UnixTime,
-        signer: Signer,
-        signature: bytes,
-    ) -> CallData:
-        return self.call("revokeBySignature", patient, consent, words_hash, deadline, signer, signature)
-
-    def consent_id(self, terms: Terms) -> View[ConsentId]:
-        return self.view("consentId", lambda outputs: ConsentId(outputs[0]), _terms(terms))
-
-    def consent_ids(self, patient: PatientKey) -> View[tuple[ConsentId, ...]]:
-        return self.view("consentIds", lambda outputs: tuple(map(ConsentId, outputs[0])), patient)
-
-    def consent(self, patient: PatientKey, consent: ConsentId) -> View[KeptConsent]:
-        return self.view("consent", lambda outputs: kept_consent(outputs[0]), patient, consent)
-
-    def epoch(self, patient: PatientKey) -> View[int]:
-        return self.view("epoch", _one(int), patient)
-
-    def decide(self, asked: AccessRequest) -> View[BasisId | None]:
-        """The basis of a permit, or None for a deny, at the block's own time."""
-        question = (asked.actor, asked.patient, asked.study, asked.study_date or 0, asked.action, asked.purpose)
-        return self.view("decide", lambda outputs: BasisId(outputs[1]) if outputs[0] else None, question)
-
-
-class LogContract(_Contract):
-    """AccessLog."""
-
-    __slots__ = ()
-
-    def record(self, expected_seq: int, prev_head: LogHead, batch: bytes) -> CallData:
-        return self.call("record", expected_seq, prev_head, batch)
-
-    def next_seq(self) -> View[int]:
-        return self.view("nextSeq", _one(int))
-
-    def head(self) -> View[LogHead]:
-        return self.view("head", lambda outputs: LogHead(outputs[0]))
-
-
-@dataclass(frozen=True, slots=True)
 class Contracts:
     """The contracts of one deployment."""
 
     roles: RolesContract
     patients: PatientsContract
     teams: TeamsContract
+    emergencies: EmergenciesContract
     consents: ConsentsContract
     log: LogContract
     reverts: Reverts
@@ -270,6 +63,7 @@ class Contracts:
             roles=RolesContract(deployment.address("ConsentryRoles"), functions["ConsentryRoles"]),
             patients=PatientsContract(deployment.address("PatientRegistry"), functions["PatientRegistry"]),
             teams=TeamsContract(deployment.address("CareTeams"), functions["CareTeams"]),
+            emergencies=EmergenciesContract(deployment.address("EmergencyAccess"), functions["EmergencyAccess"]),
             consents=ConsentsContract(deployment.address("ConsentRegistry"), functions["ConsentRegistry"]),
             log=LogContract(deployment.address("AccessLog"), functions["AccessLog"]),
             reverts=Reverts.of(artefacts.values()),
@@ -287,11 +81,11 @@ class Contracts:
         # Where the read gives None (a deny), "too few say otherwise" is None too.
         return cast("T", await nodes.agreed(ask))
 
-    async def simulate(self, nodes: Nodes, call: CallData, sender: Address, block: str = LATEST) -> None:
+    async def simulate(self, nodes: Nodes, call: CallData, sender: Address, block: str = _NEXT) -> None:
         """Tries a transaction on the first node that answers. Raises RevertError when it would revert, or RpcError."""
         await nodes.first(lambda node: self._call(node, call, sender, block))
 
-    async def estimate_gas(self, nodes: Nodes, call: CallData, sender: Address, block: str = LATEST) -> int:
+    async def estimate_gas(self, nodes: Nodes, call: CallData, sender: Address, block: str = _NEXT) -> int:
         """The gas that the transaction needs by the first node that answers. Raises RevertError or RpcError."""
 
         async def ask(node: Node) -> int:
@@ -316,35 +110,3 @@ def _transaction(call: CallData, sender: Address | None) -> dict[str, str]:
     if sender is not None:
         transaction["from"] = to_data(sender)
     return transaction
-
-
-def _window(ends: tuple[Any, ...]) -> Window:
-    return Window(UnixTime(ends[0]), UnixTime(ends[1]))
-
-
-def _ends(window: Window | None) -> tuple[int, int]:
-    return (0, 0) if window is None else (window.start, window.end)
-
-
-def _one(read: Callable[[Any], U]) -> Callable[[tuple[Any, ...]], U]:
-    """Reads the single output."""
-    return lambda outputs: read(outputs[0])
-
-
-def _terms(terms: Terms) -> tuple[object, ...]:
-    return (
-        terms.patient,
-        terms.grantee,
-        terms.effect,
-        terms.actions,
-        terms.purposes,
-        terms.window.start,
-        terms.window.end,
-        terms.studies,
-        terms.dates.first,
-        terms.dates.last,
-        terms.parent,
-        terms.share_depth,
-        terms.epoch,
-        terms.consent_nonce,
-    )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from app.chain import deployment as file
 from app.chain.abi_codec import constructor
@@ -28,6 +29,10 @@ from app.core.keccak import keccak256
 
 log = logging.getLogger(__name__)
 
+# What a deployment has unless it says otherwise: a shift's worth of looking, and no more glass broken than is noticed.
+EMERGENCY_DURATION_S: Final = 4 * 3600
+EMERGENCY_QUOTA: Final = 10
+
 
 @dataclass(frozen=True, slots=True)
 class FirstRole:
@@ -40,11 +45,19 @@ class FirstRole:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to deploy: the delay of an admin's succession and of a patient's move, in seconds, and the first roles."""
+    """What to deploy.
+
+    The delay of an admin's succession and of a patient's move, and how long an emergency lasts at most, in seconds; how
+    many emergencies a holder may open a day; the relying party whose passkeys count (WebAuthn: the portal's host name);
+    and the first roles.
+    """
 
     chain_id: int
     admin_delay_s: int
     move_delay_s: int
+    emergency_duration_s: int
+    emergency_quota: int
+    rp_id: str
     roles: Sequence[FirstRole] = ()
 
 
@@ -111,15 +124,17 @@ def created_address(sender: Address, nonce: int) -> Address:
 
 def _creation_codes(start: _Start, plan: Plan) -> dict[str, bytes]:
     """Creation code with the constructors' arguments (docs/CHAIN.md)."""
-    roles, patients, teams = (
-        to_data(start.address(name)) for name in ("ConsentryRoles", "PatientRegistry", "CareTeams")
+    roles, patients, teams, emergencies = (
+        to_data(start.address(name)) for name in ("ConsentryRoles", "PatientRegistry", "CareTeams", "EmergencyAccess")
     )
     arguments: dict[str, tuple[object, ...]] = {
         "ConsentryRoles": (to_data(start.deployer), plan.admin_delay_s),
         "PatientRegistry": (roles, plan.move_delay_s),
         "CareTeams": (roles,),
-        "ConsentRegistry": (roles, patients, teams),
+        "EmergencyAccess": (roles, patients, plan.emergency_duration_s, plan.emergency_quota),
+        "ConsentRegistry": (roles, patients, teams, emergencies),
         "AccessLog": (roles,),
+        "PasskeyVerifier": (plan.rp_id,),
     }
     return {name: constructor(load(name))(*arguments[name]) for name in NAMES}
 

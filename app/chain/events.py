@@ -15,18 +15,21 @@ from app.core.consent.events import (
     ConsentRevoked,
     ControllerMoved,
     DirectoryEntrySet,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     MoveStarted,
     MoveVetoed,
     PatientClaimed,
     PatientEnrolled,
+    PatientErased,
     RoleSet,
     RoleWithdrawn,
     TeamCreated,
     TeamPartSet,
 )
-from app.core.consent.terms import MAX_STUDIES, Action, Capacity, DateSpan, Effect, TeamPart, Terms, Window
+from app.core.consent.terms import MAX_STUDIES, Action, Capacity, DateSpan, Effect, Finding, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -34,6 +37,7 @@ from app.core.identifiers import (
     BlockRef,
     Commitment,
     ConsentId,
+    EmergencyId,
     Grantee,
     PatientKey,
     RoleId,
@@ -139,8 +143,14 @@ def _team_part_set(topics: Sequence[bytes], body: bytes) -> Event:
 
 def _patient_enrolled(topics: Sequence[bytes], body: bytes) -> Event:
     (patient,) = _indexed(topics, 1)
-    claim_key, until = _words(body, 2)
-    return PatientEnrolled(PatientKey(patient), _address(claim_key), _time(until))
+    claim_key, until, ward_until = _words(body, 3)
+    return PatientEnrolled(PatientKey(patient), _address(claim_key), _time(until), _time(ward_until))
+
+
+def _patient_erased(topics: Sequence[bytes], body: bytes) -> Event:
+    (patient,) = _indexed(topics, 1)
+    _words(body, 0)
+    return PatientErased(PatientKey(patient))
 
 
 def _patient_claimed(topics: Sequence[bytes], body: bytes) -> Event:
@@ -163,8 +173,8 @@ def _move_vetoed(topics: Sequence[bytes], body: bytes) -> Event:
 
 def _controller_moved(topics: Sequence[bytes], body: bytes) -> Event:
     patient, actor = _indexed(topics, 2)
-    _, controller = _with_signer(body, 1)
-    return ControllerMoved(PatientKey(patient), _address(actor), controller)
+    (ward_until,), controller = _with_signer(body, 2)
+    return ControllerMoved(PatientKey(patient), _address(actor), controller, _time(ward_until))
 
 
 def _guardian_set(topics: Sequence[bytes], body: bytes) -> Event:
@@ -208,6 +218,24 @@ def _consent_revoked(topics: Sequence[bytes], body: bytes) -> Event:
         _address(grantor),
         _capacity(capacity, Capacity.GUARDIAN),
         _uint(epoch, 32),
+    )
+
+
+def _emergency_opened(topics: Sequence[bytes], body: bytes) -> Event:
+    patient, emergency, actor = _indexed(topics, 3)
+    reason_hash, start, end, salt = _words(body, 4)
+    window = Window(_time(start), _time(end))
+    return EmergencyOpened(PatientKey(patient), EmergencyId(emergency), _address(actor), reason_hash, window, salt)
+
+
+def _emergency_reviewed(topics: Sequence[bytes], body: bytes) -> Event:
+    patient, emergency, reviewer = _indexed(topics, 3)
+    finding, note_hash = _words(body, 2)
+    number = _uint(finding, 8)
+    if number not in {Finding.JUSTIFIED, Finding.NOT_JUSTIFIED}:
+        raise MalformedAnswerError("a log's finding is unknown")
+    return EmergencyReviewed(
+        PatientKey(patient), EmergencyId(emergency), _address(reviewer), Finding(number), note_hash
     )
 
 
@@ -283,16 +311,21 @@ _TABLES: Mapping[str, Mapping[str, _Read | None]] = {
         "DefaultAdminDelayChangeCanceled()": None,
     },
     "PatientRegistry": {
-        "PatientEnrolled(bytes32,address,uint48)": _patient_enrolled,
+        "PatientEnrolled(bytes32,address,uint48,uint48)": _patient_enrolled,
         "PatientClaimed(bytes32,address,bytes)": _patient_claimed,
         "MoveStarted(bytes32,bytes,uint48)": _move_started,
         "MoveVetoed(bytes32)": _move_vetoed,
-        "ControllerMoved(bytes32,address,bytes)": _controller_moved,
+        "ControllerMoved(bytes32,address,bytes,uint48)": _controller_moved,
+        "PatientErased(bytes32)": _patient_erased,
         "GuardianSet(bytes32,address,bytes,uint48)": _guardian_set,
     },
     "CareTeams": {
         "TeamCreated(bytes32)": _team_created,
         "TeamPartSet(bytes32,address,uint8,uint48,uint48,uint32)": _team_part_set,
+    },
+    "EmergencyAccess": {
+        "EmergencyOpened(bytes32,bytes32,address,bytes32,uint48,uint48,bytes32)": _emergency_opened,
+        "EmergencyReviewed(bytes32,bytes32,address,uint8,bytes32)": _emergency_reviewed,
     },
     "ConsentRegistry": {
         (

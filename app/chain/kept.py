@@ -1,11 +1,11 @@
-"""What the registries keep of a patient and of a consent, as their views give it."""
+"""What the contracts keep of a patient, a consent and an emergency, as their views give it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from app.core.consent.terms import Action, DateSpan, Effect, Window
-from app.core.identifiers import Address, ConsentId, Grantee, Signer, StudyKey, UnixTime
+from app.core.consent.terms import Action, DateSpan, Effect, Finding, Window
+from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
 
 
 class ConsentStatus(IntEnum):
@@ -45,6 +45,19 @@ class KeptPatient:
     new_controller: Signer
     move_ready_at: UnixTime
     move_nonce: int
+    ward_until: UnixTime
+    erased: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEmergency:
+    """An emergency as EmergencyAccess holds it: no finding and a zero reviewer until it is reviewed."""
+
+    patient: PatientKey
+    actor: Address
+    window: Window
+    finding: Finding | None
+    reviewer: Address
 
 
 def address_of(value: str) -> Address:
@@ -71,7 +84,8 @@ def kept_consent(kept: tuple[Any, ...]) -> KeptConsent:
 
 def kept_patient(kept: tuple[Any, ...]) -> KeptPatient:
     """Reads PatientRegistry's struct."""
-    claim_key, claim_until, controller, guardian, guardian_until, guardian_nonce, new, ready_at, move_nonce = kept
+    claim_key, claim_until, controller, guardian, guardian_until, guardian_nonce = kept[:6]
+    new, ready_at, move_nonce, ward_until, erased = kept[6:]
     return KeptPatient(
         address_of(claim_key),
         UnixTime(claim_until),
@@ -82,4 +96,20 @@ def kept_patient(kept: tuple[Any, ...]) -> KeptPatient:
         Signer(new),
         UnixTime(ready_at),
         move_nonce,
+        UnixTime(ward_until),
+        erased,
+    )
+
+
+def kept_emergency(kept: tuple[Any, ...]) -> KeptEmergency | None:
+    """Reads EmergencyAccess's struct; None for an id that was never used."""
+    patient, actor, start, end, finding, reviewer = kept
+    if not end:
+        return None
+    return KeptEmergency(
+        PatientKey(patient),
+        address_of(actor),
+        Window(UnixTime(start), UnixTime(end)),
+        Finding(finding) if finding else None,
+        address_of(reviewer),
     )

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from eth_utils.address import to_checksum_address
 
 from app.chain.account import Account, NotTakenError
 from app.chain.contracts import CallData, Contracts, RevertError
-from app.chain.deploy import Plan
+from app.chain.deploy import EMERGENCY_DURATION_S, EMERGENCY_QUOTA, Plan
 from app.chain.deploy import deploy as put_on_chain
 from app.chain.deployment import Deployment, DeploymentError
 from app.chain.deployment import load as load_deployment
@@ -55,7 +56,14 @@ def deploy(
     The wallet pays and becomes the first admin; grant the other roles with `consentry role grant`.
     """
     settings, signer = settings_or_fail(), Signer.of(bytes(wallet(keystore).key))
-    plan = Plan(settings.chain_id, admin_delay_hours * 3600, move_delay_hours * 3600)
+    plan = Plan(
+        chain_id=settings.chain_id,
+        admin_delay_s=admin_delay_hours * 3600,
+        move_delay_s=move_delay_hours * 3600,
+        emergency_duration_s=EMERGENCY_DURATION_S,
+        emergency_quota=EMERGENCY_QUOTA,
+        rp_id=urlsplit(settings.origin_url).hostname or "",
+    )
 
     async def work() -> Deployment:
         async with Nodes.of(settings.rpc_urls) as nodes:

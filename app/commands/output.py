@@ -18,7 +18,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 _PIPE_WIDTH = 240
 _console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 _errors = Console(stderr=True, soft_wrap=True)
-_TIMES = frozenset({"at", "valid_from", "valid_until"})
+_TIMES = frozenset({"at", "ready_at", "valid_from", "valid_until"})
 
 
 class CommandError(Exception):

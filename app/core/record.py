@@ -35,17 +35,19 @@ _COMMITMENT_DOMAIN = keccak256(b"consentry.record.v1")
 # its fields at the end; decode keeps reading the old ones, because commitments to them stay on the chain for ever.
 # Version 1 is an access, whose action a consent can allow. Version 2 is a modification: its action is zero, and which
 # modification it is stands in one more field of two bytes. Version 3 is an access that was decided with the study's
-# date, which stands in one more field of four bytes. Each deed has one version.
-_ACCESS_VERSION, _MODIFICATION_VERSION, _DATED_VERSION = 1, 2, 3
+# date, which stands in one more field of four bytes. Version 4 is an access that was decided on a stale snapshot: after
+# the study's date (empty where there was none) stands the snapshot's age, four bytes too. Each deed has one version.
+_ACCESS_VERSION, _MODIFICATION_VERSION, _DATED_VERSION, _STALE_VERSION = 1, 2, 3, 4
 _LENGTH_BYTES = 4
-_FIELD_COUNTS = {_ACCESS_VERSION: 15, _MODIFICATION_VERSION: 16, _DATED_VERSION: 16}
-_DATE = struct.Struct(">II")
+_FIELD_COUNTS = {_ACCESS_VERSION: 15, _MODIFICATION_VERSION: 16, _DATED_VERSION: 16, _STALE_VERSION: 17}
+_DATE_VERSIONS = frozenset({_DATED_VERSION, _STALE_VERSION})
+_FOUR_BYTES = struct.Struct(">II")
 _SINGLE_ACTIONS = frozenset(Action)
 _NO_ACTION = 0
 _MODIFIED = struct.Struct(">IH")
 _MICROSECONDS = 1_000_000
 # The same with every length in its place: up to the length of the study's UID, and from the action to the target's
-# length. A key is there or not.
+# length. A key, like a date, is there or not.
 _TO_PATIENT = struct.Struct(">BI16sIQIII20sI8sI32sI")
 _TO_BLOCK = struct.Struct(">IBIBI32sIQI32sI")
 _NO_KEY, _A_KEY = bytes(_LENGTH_BYTES), (32).to_bytes(_LENGTH_BYTES, "big")
@@ -66,8 +68,9 @@ class AccessRecord:
     ``at`` is the time of the decision in whole seconds and ``at_us`` the microseconds on top. ``session_tag`` is 8
     bytes of a hash. ``study`` is None for a search over several; ``study_key`` is the key on the chain that the
     decision was made for, and ``study_date`` the date it was made with (None: none, or none that mattered). ``block``
-    is the head the decision stood on. ``target`` is the resource as parsed and written anew, without matching values.
-    ``gateway`` names the gateway that served.
+    is the head the decision stood on; ``snapshot_age_s`` is None where that head was fresh, else for how many seconds
+    nobody had confirmed it (under break-glass only). ``target`` is the resource as parsed and written anew, without
+    matching values. ``gateway`` names the gateway that served.
     """
 
     record_id: AccessRecordId
@@ -85,6 +88,7 @@ class AccessRecord:
     gateway: str
     study_key: StudyKey | None = None
     study_date: StudyDate | None = None
+    snapshot_age_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +108,11 @@ class RecordError(ValueError):
 
 def canonical(record: AccessRecord) -> bytes:
     """The one encoding of the record. Raises RecordError for a field that its width cannot hold."""
-    modified = isinstance(record.action, Modification)
-    if not modified and record.action not in _SINGLE_ACTIONS:
-        raise RecordError("one action at a time")
-    version, action = (_MODIFICATION_VERSION, _NO_ACTION) if modified else (_ACCESS_VERSION, record.action)
-    if record.study_date is not None:
-        if modified:
-            raise RecordError("no date decides on a modification")
-        version = _DATED_VERSION
+    version = _version_of(record)
+    action = _NO_ACTION if version == _MODIFICATION_VERSION else record.action
     if record.study == "" or not 0 <= record.at_us < _MICROSECONDS:
         raise RecordError("a study is a UID or None, and microseconds stay below a second")
-    key, date = record.study_key, record.study_date
+    key = record.study_key
     block = record.block
     widths = (
         len(record.record_id),
@@ -143,17 +141,41 @@ def canonical(record: AccessRecord) -> bytes:
                 target,
                 len(gateway).to_bytes(_LENGTH_BYTES, "big"),
                 gateway,
-                _MODIFIED.pack(2, record.action) if modified else b"",
-                b"" if date is None else _DATE.pack(4, date),
+                _after_gateway(record, version),
             )
         )  # fmt: skip
     except (struct.error, OverflowError, UnicodeEncodeError) as error:
         raise RecordError("a number out of range or text that is not Unicode") from error
 
 
+def _version_of(record: AccessRecord) -> int:
+    dated, stale = record.study_date is not None, record.snapshot_age_s is not None
+    if isinstance(record.action, Modification):
+        if dated or stale:
+            raise RecordError("neither a date nor a stale snapshot decides on a modification")
+        return _MODIFICATION_VERSION
+    if record.action not in _SINGLE_ACTIONS:
+        raise RecordError("one action at a time")
+    if stale:
+        return _STALE_VERSION
+    return _DATED_VERSION if dated else _ACCESS_VERSION
+
+
+def _after_gateway(record: AccessRecord, version: int) -> bytes:
+    """What later versions have after the fields of the first. Raises struct.error."""
+    if version == _MODIFICATION_VERSION:
+        return _MODIFIED.pack(2, record.action)
+    date, age_s = record.study_date, record.snapshot_age_s
+    if version == _STALE_VERSION:
+        return (_NO_KEY if date is None else _FOUR_BYTES.pack(4, date)) + _FOUR_BYTES.pack(4, age_s)
+    return b"" if date is None else _FOUR_BYTES.pack(4, date)
+
+
 def decode(body: bytes) -> AccessRecord:
     """The record that these canonical bytes are. Raises RecordError for anything canonical() would not have written."""
     fields = _split(body)
+    # An empty date in version 3 is caught below: without a date the record is of version 1.
+    dated = body[0] in _DATE_VERSIONS and bool(fields[15])
     try:
         record = AccessRecord(
             record_id=AccessRecordId(fields[0]),
@@ -170,7 +192,8 @@ def decode(body: bytes) -> AccessRecord:
             block=BlockRef(int.from_bytes(fields[11], "big"), BlockHash(fields[12])),
             target=fields[13].decode(),
             gateway=fields[14].decode(),
-            study_date=StudyDate(int.from_bytes(fields[15], "big")) if body[0] == _DATED_VERSION else None,
+            study_date=StudyDate(int.from_bytes(fields[15], "big")) if dated else None,
+            snapshot_age_s=int.from_bytes(fields[16], "big") if body[0] == _STALE_VERSION else None,
         )
     except ValueError as error:
         raise RecordError("a value that no record has") from error

@@ -40,7 +40,7 @@ class LaneChain(Protocol):
         """What the market wants now."""
 
     async def gas(self, call: CallData, sender: Address) -> int:
-        """Enough gas for the call. Raises RevertError when it would revert on the head."""
+        """Enough gas for the call. Raises RevertError when it would revert in the next block."""
 
     async def broadcast(self, raw: bytes) -> Broadcast: ...
     async def fate(self, account: Address, nonce: int, versions: list[TxHash]) -> Receipt | Unmined: ...

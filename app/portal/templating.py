@@ -13,6 +13,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from app.core.consent.basis import ADDRESS_BYTES
 from app.portal.language import Language
 from app.portal.navigation import Section, current
 from app.portal.site import HERE, Site, language_of, site_of
@@ -126,7 +127,7 @@ def _frame(request: Request, site: Site, language: Language) -> dict[str, object
         "languages": list(site.languages.by_tag.values()),
         "account": "" if session is None else short_address(session.actor),
         # How the session's account signs: branches on it stand in static/sign.js alone
-        "signer": "wallet",
+        "signer": "wallet" if session is None or len(session.signer) == ADDRESS_BYTES else "passkey",
         # What the pages of a section hand on to each other in their addresses
         "carried": "",
         "actor": "" if session is None else f"0x{session.actor.hex()}",

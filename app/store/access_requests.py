@@ -6,20 +6,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
+from app.core.notices.kinds import Due, NoticeKind
 from app.store.engine import Database
+from app.store.notices import tell
 from app.store.tables import AccessRequestRow
+
+LASTS_S = 30 * 86400
+MOST_OPEN = 3
+MOST_IN_WINDOW = 30
+WINDOW_S = 3600
+# What nobody answered is kept for so long after its end, and then forgotten.
+_KEPT_AFTER_END_S = 30 * 86400
 
 
 class RequestState(StrEnum):
-    """Where a request is. The values are in the database."""
+    """Where a request is. The values are in the database, but for EXPIRED: an open one whose time is over."""
 
     OPEN = "open"
     GRANTED = "granted"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class TooManyOpenError(Exception):
+    """The requester has as many open requests to whoever is named so as anybody may."""
+
+
+class TooManyAskedError(Exception):
+    """The requester asks too often. ``wait_s``: seconds until they may again."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("asks too often")
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +57,21 @@ class AskedAccess:
     state: RequestState
     consent_id: ConsentId | None
     created_at: UnixTime
+    expires_at: UnixTime
     decided_at: UnixTime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request to be made. ``asked``: 32 bytes, the same for the same way of naming the same patient, by which open
+    requests are counted; ``patient`` is a random key where nobody is meant.
+    """
+
+    patient: PatientKey
+    requester: Address
+    asked: bytes
+    terms: str
+    message: str
 
 
 class AccessRequests:
@@ -44,21 +81,45 @@ class AccessRequests:
         self._database = database
         self._clock = clock
 
-    async def ask(self, patient: PatientKey, requester: Address, terms: str, message: str) -> AskedAccess:
-        """A new request with a random id of 16 bytes."""
+    async def ask(self, asking: Asking) -> AskedAccess:
+        """A new request with a random id of 16 bytes, and in the same transaction the notice of it: to a patient who is
+        nobody too, so that the work is the same. Raises TooManyOpenError, TooManyAskedError: both depend on what this
+        requester asked before, and on nothing that is known of the patient.
+        """
+        now = int(self._clock())
         row = AccessRequestRow(
             request_id=secrets.token_bytes(16),
-            patient_key=patient,
-            requester=requester,
-            terms=terms,
-            message=message,
+            patient_key=asking.patient,
+            requester=asking.requester,
+            asked=asking.asked,
+            terms=asking.terms,
+            message=asking.message,
             state=RequestState.OPEN,
             consent_id=None,
-            created_at=int(self._clock()),
+            created_at=now,
+            expires_at=now + LASTS_S,
             decided_at=None,
         )
-        asked = _asked(row)
-        await self._database.writing(lambda transaction: transaction.add(row))
+        asked = _asked(row, now)
+        mine = col(AccessRequestRow.requester) == asking.requester
+        lately = select(AccessRequestRow.created_at).where(mine, col(AccessRequestRow.created_at) > now - WINDOW_S)
+        open_ones = (
+            select(func.count())
+            .select_from(AccessRequestRow)
+            .where(mine, col(AccessRequestRow.asked) == asking.asked, *_is_open(now))
+        )
+
+        def work(transaction: Session) -> None:
+            times = sorted(transaction.exec(lately).all())
+            if len(times) >= MOST_IN_WINDOW:
+                raise TooManyAskedError(max(1, times[-MOST_IN_WINDOW] + WINDOW_S - now))
+            if transaction.exec(open_ones).one() >= MOST_OPEN:
+                raise TooManyOpenError("as many as may be open")
+            transaction.add(row)
+            due = Due(NoticeKind.ACCESS_REQUESTED, asking.patient, asking.patient, asked.request_id)
+            tell(transaction, [due], asked.created_at)
+
+        await self._database.writing(work)
         return asked
 
     async def find(self, request_id: bytes) -> AskedAccess | None:
@@ -66,7 +127,7 @@ class AccessRequests:
 
         def work(transaction: Session) -> AskedAccess | None:
             row = transaction.get(AccessRequestRow, request_id)
-            return None if row is None else _asked(row)
+            return None if row is None else _asked(row, self._clock())
 
         return await self._database.reading(work)
 
@@ -81,20 +142,31 @@ class AccessRequests:
     async def decide(
         self, request_id: bytes, state: RequestState, consent_id: ConsentId | None = None
     ) -> AskedAccess | None:
-        """Closes an open request; None when there is no open one of this id. Of two at once, one decides."""
+        """Closes an open request and tells who asked; None when there is no open one of this id. Of two at once, one
+        decides.
+        """
         now = int(self._clock())
 
         def work(transaction: Session) -> AskedAccess | None:
-            open_one = select(AccessRequestRow).where(
-                col(AccessRequestRow.request_id) == request_id, col(AccessRequestRow.state) == RequestState.OPEN
-            )
+            open_one = select(AccessRequestRow).where(col(AccessRequestRow.request_id) == request_id, *_is_open(now))
             row = transaction.exec(open_one.with_for_update()).one_or_none()
             if row is None:
                 return None
             row.state, row.consent_id, row.decided_at = state, consent_id, now
-            return _asked(row)
+            decided = _asked(row, now)
+            if state is not RequestState.WITHDRAWN:
+                answered = Due(NoticeKind.REQUEST_ANSWERED, decided.requester, decided.patient, request_id)
+                tell(transaction, [answered], UnixTime(now))
+            return decided
 
         return await self._database.writing(work)
+
+    async def forget(self) -> None:
+        """Lets go of what nobody answered, some time after its end: words about a patient are not kept for ever."""
+        old = int(self._clock()) - _KEPT_AFTER_END_S
+        unanswered = col(AccessRequestRow.state).in_((RequestState.OPEN, RequestState.WITHDRAWN))
+        gone = delete(AccessRequestRow).where(unanswered, col(AccessRequestRow.expires_at) < old)
+        await self._database.writing(lambda transaction: transaction.connection().execute(gone))
 
     async def _some(self, which: object, limit: int) -> list[AskedAccess]:
         query = (
@@ -103,18 +175,26 @@ class AccessRequests:
             .order_by(col(AccessRequestRow.created_at).desc(), col(AccessRequestRow.request_id))
             .limit(limit)
         )
-        return await self._database.reading(lambda transaction: [_asked(row) for row in transaction.exec(query).all()])
+        return await self._database.reading(
+            lambda transaction: [_asked(row, self._clock()) for row in transaction.exec(query).all()]
+        )
 
 
-def _asked(row: AccessRequestRow) -> AskedAccess:
+def _is_open(now: int) -> "tuple[ColumnElement[bool], ColumnElement[bool]]":
+    return (col(AccessRequestRow.state) == RequestState.OPEN), (col(AccessRequestRow.expires_at) > now)
+
+
+def _asked(row: AccessRequestRow, now: float) -> AskedAccess:
+    state = RequestState(row.state)
     return AskedAccess(
         request_id=row.request_id,
         patient=PatientKey(row.patient_key),
         requester=Address(row.requester),
         terms=row.terms,
         message=row.message,
-        state=RequestState(row.state),
+        state=RequestState.EXPIRED if state is RequestState.OPEN and row.expires_at <= now else state,
         consent_id=None if row.consent_id is None else ConsentId(row.consent_id),
         created_at=UnixTime(row.created_at),
+        expires_at=UnixTime(row.expires_at),
         decided_at=None if row.decided_at is None else UnixTime(row.decided_at),
     )

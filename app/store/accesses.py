@@ -97,9 +97,9 @@ class Accesses:
         self._database = database
 
     async def matching(
-        self, patient: PatientKey, wanted: AccessFilter, limit: int = 100, cursor: int | None = None
+        self, patient: PatientKey | None, wanted: AccessFilter, limit: int = 100, cursor: int | None = None
     ) -> Page:
-        """The accesses to one patient that are wanted, newest first."""
+        """The accesses to one patient (None: to anybody) that are wanted, newest first."""
         return await self._page(_wanted(patient, wanted), limit, cursor)
 
     async def by_week(self, patient: PatientKey, wanted: AccessFilter) -> dict[UnixTime, int]:
@@ -137,6 +137,11 @@ class Accesses:
     async def all(self, limit: int = 100, cursor: int | None = None) -> Page:
         """Every access."""
         return await self._page(sa.true(), limit, cursor)
+
+    async def on_basis(self, patient: PatientKey, basis: BasisId, limit: int) -> list[Access]:
+        """What was looked at of this patient on that one basis, the newest first."""
+        which = (col(AccessRecordRow.patient_key) == patient) & (col(AccessRecordRow.basis) == basis)
+        return (await self._page(which, limit, None)).accesses
 
     async def find(self, record_id: AccessRecordId) -> Access | None:
         """The access of this id."""
@@ -178,9 +183,11 @@ _SELECT = (
 )
 
 
-def _wanted(patient: PatientKey, wanted: AccessFilter) -> "sa.ColumnElement[bool]":
+def _wanted(patient: PatientKey | None, wanted: AccessFilter) -> "sa.ColumnElement[bool]":
     record = AccessRecordRow
-    asked = [col(record.patient_key) == patient]
+    asked: list[sa.ColumnElement[bool]] = [sa.true()]
+    if patient is not None:
+        asked.append(col(record.patient_key) == patient)
     if wanted.actor is not None:
         asked.append(col(record.actor) == wanted.actor)
     if wanted.besides is not None:

@@ -93,10 +93,28 @@ class Database:
         """``write``, off the event loop. Once begun it ends, whether or not the caller still waits."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.write, work)
 
+    async def forget_overwritten(self) -> None:
+        """Empties SQLite's write-ahead log, which still holds the pages as they were, as far as no reader needs it now.
+        PostgreSQL keeps such things at its administrator's discretion (docs/THREAT_MODEL.md).
+        """
+        if self.is_sqlite:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_log)
+
     def close(self) -> None:
         """Lets running work end, then closes all connections."""
         self._threads.shutdown()
         self.engine.dispose()
+
+    def _empty_log(self) -> None:
+        try:
+            with self._turn:
+                connection = self.sqlite_connection()
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                finally:
+                    connection.close()
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreUnavailableError(failure_name(error)) from None
 
     def _detached(self) -> object:
         pooled = self.engine.raw_connection()

@@ -7,19 +7,23 @@ from app.chain.deployment import Deployment
 from app.chain.events import LogPlace
 from app.core.consent.events import AccessLogged, Event
 from app.core.consent.fold import ContradictionError
-from app.core.consent.hindsight import Span, could_permit, does_permit
+from app.core.consent.hindsight import Span, could_break_glass, could_permit, does_break_glass, does_permit
 from app.core.consent.state import State
 from app.core.exported import ExportedRecord
-from app.core.identifiers import UnixTime
+from app.core.identifiers import EmergencyId, UnixTime
 from app.core.record import AccessRecord
 from app.verify.batches import Batches
 from app.verify.exports import Exports
+from app.verify.foreknown import Foreknown
+from app.verify.glass import Glass
 from app.verify.history import STATES_KEPT, History
 from app.verify.report import MAX_NAMED, Finding, Flaw, Report
 from app.verify.source import ChainMovedError, Header, Rpc, Source
 
 # How far the gateways' clocks and the chain's may be apart.
 CLOCK_SKEW_S = 60
+# How old the snapshot may be that a decision under break-glass is made on.
+LARGEST_SNAPSHOT_AGE_S = 900
 # Accesses whose state was let go wait for another pass, so many at a time.
 LATE_KEPT = 50_000
 
@@ -45,7 +49,8 @@ async def verify(
     source = Source(rpc, deployment)
     last = await source.header(end)
     exports = None if records is None else Exports(records)
-    replay = _Replay(source, exports, states_kept, late_kept)
+    foreknown = await Foreknown.of(source, last.ref.number)
+    replay = _Replay(source, exports, foreknown, states_kept, late_kept)
     sound = await replay.run(last, progress)
     if sound:
         await replay.close(last)
@@ -62,14 +67,19 @@ class _Case:
     access: AccessLogged
     decided: Span
     record: AccessRecord | None
+    # When the decision block was no longer the head, where that matters.
+    followed: UnixTime | None = None
 
 
 class _Replay:
     __slots__ = (
         "_batches",
+        "_erased",
         "_exports",
         "_findings",
         "_flaws",
+        "_foreknown",
+        "_glass",
         "_history",
         "_late",
         "_late_kept",
@@ -78,9 +88,14 @@ class _Replay:
         "_waiting",
     )
 
-    def __init__(self, source: Source, exports: Exports | None, states_kept: int, late_kept: int) -> None:
+    def __init__(
+        self, source: Source, exports: Exports | None, foreknown: Foreknown, states_kept: int, late_kept: int
+    ) -> None:
         self._source = source
         self._exports = exports
+        self._foreknown = foreknown
+        self._glass = Glass()
+        self._erased = 0
         self._history = History(states_kept)
         self._batches = Batches(source)
         self._late: list[_Case] = []
@@ -100,6 +115,7 @@ class _Replay:
                 number, changes = place.block.number, []
                 if progress is not None:
                     progress(number, last.ref.number, self._batches.count)
+            self._foreknown.meet(event)
             if isinstance(event, AccessLogged):
                 await self._access(place, event)
             else:
@@ -109,6 +125,7 @@ class _Replay:
     async def close(self, last: Header) -> None:
         """What can only be said at the end: the late ones, the contract's own head, and what is left of the export."""
         await self._judge_late()
+        self._foreknown.close()
         for finding in self._batches.finish():
             self._found(finding)
         count, head = await self._source.log_head(last.ref.number)
@@ -135,6 +152,8 @@ class _Replay:
             orphaned=self._orphaned,
             opened=None if self._exports is None else self._exports.taken,
             waiting=self._waiting,
+            erased=self._erased,
+            glass=self._glass.count(self._history.head),
             flaws=self._flaws,
             findings=tuple(self._findings),
         )
@@ -158,7 +177,10 @@ class _Replay:
         if decided is None:
             return
         span = Span(decided.timestamp, logged.timestamp)
-        case = _Case(decided.ref.number, place, access, span, record)
+        followed = None
+        if record is not None and record.snapshot_age_s is not None:
+            followed = (await self._source.header(decided.ref.number + 1)).timestamp
+        case = _Case(decided.ref.number, place, access, span, record, followed)
         state = self._history.at(case.number)
         if state is not None:
             self._judge(case, state)
@@ -171,6 +193,9 @@ class _Replay:
         if self._exports is None:
             return None
         exported = self._exports.take(access.commitment)
+        if exported is None and access.patient in self._foreknown.erased:
+            self._erased += 1
+            return None
         if exported is None:
             self._found(Finding(Flaw.RECORD_MISSING, access.seq, place.transaction))
             return None
@@ -198,17 +223,32 @@ class _Replay:
 
     def _judge(self, case: _Case, state: State) -> None:
         access, record = case.access, case.record
+        opened = self._foreknown.opened.get(EmergencyId(access.basis))
+        self._glass.saw(record, opened)
         if record is None:
             # The gateway's clock may lead the chain's: a consent that had begun by it may begin in no block's time yet.
             decided = Span(case.decided.first, UnixTime(case.decided.last + CLOCK_SKEW_S))
-            if not could_permit(state, access, decided):
+            could = (
+                could_permit(state, access, decided)
+                if opened is None
+                else could_break_glass(state, access, opened, decided)
+            )
+            if not could:
                 self._found(Finding(Flaw.UNAUTHORISED, access.seq, case.place.transaction))
             return
         first, last = case.decided.first - CLOCK_SKEW_S, case.decided.last + CLOCK_SKEW_S
         if not first <= record.at <= last:
             self._found(Finding(Flaw.RECORD_TIME, access.seq, case.place.transaction, record.record_id))
+        if not _is_fresh_enough(case, record, under_emergency=opened is not None):
+            self._found(Finding(Flaw.SNAPSHOT, access.seq, case.place.transaction, record.record_id))
         # Decisions are made at the later of the gateway's clock and the head's time.
-        if not does_permit(state, access, record, max(record.at, case.decided.first)):
+        now = max(record.at, case.decided.first)
+        does = (
+            does_permit(state, access, record, now)
+            if opened is None
+            else does_break_glass(state, access, opened, record, now)
+        )
+        if not does:
             self._found(Finding(Flaw.UNAUTHORISED, access.seq, case.place.transaction, record.record_id))
 
     async def _judge_late(self) -> None:
@@ -235,6 +275,15 @@ class _Replay:
         self._flaws += 1
         if len(self._findings) < MAX_NAMED:
             self._findings.append(finding)
+
+
+def _is_fresh_enough(case: _Case, record: AccessRecord, *, under_emergency: bool) -> bool:
+    """Whether a stale snapshot, if it was one, is an emergency's, not too old, and no older than the record says."""
+    age_s = record.snapshot_age_s
+    if age_s is None or case.followed is None:
+        return True
+    was_head = case.followed >= record.at - age_s - CLOCK_SKEW_S
+    return under_emergency and age_s <= LARGEST_SNAPSHOT_AGE_S and was_head
 
 
 def _differs(exported: ExportedRecord, access: AccessLogged) -> bool:

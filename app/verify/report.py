@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from app.core.identifiers import AccessRecordId, BlockRef, LogHead, TxHash
+from app.verify.glass import UnderGlass
 
 # Named in full; beyond that, only counted.
 MAX_NAMED = 100
@@ -23,6 +24,7 @@ class Flaw(Enum):
     UNAUTHORISED = "nothing at the decision block permitted it"
     RECORD_MISSING = "no exported record opens this commitment"
     RECORD_DIFFERS = "the exported record says something else than the chain"
+    SNAPSHOT = "decided on a stale snapshot, which only an emergency may, for 15 minutes, and no staler than recorded"
     RECORD_TIME = "the exported record's time does not lie between its decision block and its entry in the log"
     RECORD_REPEATED = "exported twice"
     RECORD_UNKNOWN = "exported, but no entry of the log commits to it"
@@ -55,7 +57,8 @@ class Finding:
 class Report:
     """``findings`` names the first MAX_NAMED of ``flaws``. ``orphaned`` records were decided at blocks that a
     reorganisation took away: they were judged one block lower. ``waiting`` exported records are too young to have to be
-    on the chain. ``opened`` is None when no records were given.
+    on the chain. ``opened`` is None when no records were given; else ``erased`` records have none because their
+    patients were erased. ``glass`` counts what was done under break-glass.
     """
 
     end: BlockRef
@@ -64,6 +67,8 @@ class Report:
     orphaned: int
     opened: int | None
     waiting: int
+    erased: int
+    glass: UnderGlass
     flaws: int
     findings: tuple[Finding, ...]
 
@@ -84,7 +89,22 @@ class Report:
             said.append(f"{self.opened} commitments opened by exported records")
         if self.waiting:
             said.append(f"{self.waiting} exported records are not on the chain yet")
+        if self.erased:
+            said.append(f"{self.erased} records of erased patients, closed for good")
+        said.extend(self._glass_lines())
         if self.orphaned:
             said.append(f"{self.orphaned} were decided at blocks that a reorganisation took away")
         said.append(f"up to block {self.end.number} 0x{self.end.hash.hex()}")
         return tuple(said)
+
+    def _glass_lines(self) -> tuple[str, ...]:
+        glass = self.glass
+        if not glass.records and not glass.on_stale_snapshot:
+            return ()
+        counts = [
+            f"{glass.records} under break-glass",
+            f"{glass.on_stale_snapshot} on a stale snapshot" if self.opened is not None else "",
+            f"{glass.not_reviewed} of them not reviewed",
+            f"{glass.not_justified} found not justified" if glass.not_justified else "",
+        ]
+        return (", ".join(filter(None, counts)),)

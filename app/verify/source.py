@@ -1,7 +1,7 @@
 """What a replay reads from a node: the logs of our contracts in order, block headers, and the log's own head."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,15 +68,18 @@ class Source:
         if (await self.header(ref.number)).ref != ref:
             raise ChainMovedError(f"block {ref.number} was replaced")
 
-    async def events(self, last: int) -> AsyncIterator[tuple[LogPlace, Event]]:
-        """Every event of the contracts from the deployment up to that block, in order."""
+    async def events(self, last: int, only: Sequence[str] = ()) -> AsyncIterator[tuple[LogPlace, Event]]:
+        """Every event of the contracts from the deployment up to that block, in order; or ``only`` those of these
+        signatures (a node may give others, too).
+        """
+        topics = [[to_data(keccak256(signature.encode())) for signature in only]] if only else []
         reader = EventReader(self.deployment)
         before = (self.deployment.block.number, -1)
         start, width = self.deployment.block.number + 1, _RANGE_BLOCKS
         while start <= last:
             end = min(start + width - 1, last)
             try:
-                logs = items(await self.rpc.call("eth_getLogs", self._filter(start, end)), "the logs")
+                logs = items(await self.rpc.call("eth_getLogs", self._filter(start, end, topics)), "the logs")
             except (NodeRefusedError, NodeUnavailableError):
                 # Nodes bound how much they answer at once, each in its own words.
                 if end == start:
@@ -103,8 +106,9 @@ class Source:
         ]
         return int.from_bytes(answers[0], "big"), LogHead(answers[1])
 
-    def _filter(self, start: int, end: int) -> dict[str, object]:
+    def _filter(self, start: int, end: int, topics: list[list[str]]) -> dict[str, object]:
         return {
+            "topics": topics,
             "fromBlock": to_quantity(start),
             "toBlock": to_quantity(end),
             "address": [to_data(address) for address in self.deployment.addresses],

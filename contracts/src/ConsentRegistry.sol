@@ -5,6 +5,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ICareTeams} from "./ICareTeams.sol";
 import {IConsentRegistry} from "./IConsentRegistry.sol";
 import {IConsentryRoles} from "./IConsentryRoles.sol";
+import {IEmergencyAccess} from "./IEmergencyAccess.sol";
 import {IPatientRegistry} from "./IPatientRegistry.sol";
 import {Roles} from "./Roles.sol";
 import {Signatures} from "./Signatures.sol";
@@ -43,6 +44,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     uint8 private constant SHARE = 8;
     uint8 private constant ALL_ACTIONS = SEARCH | VIEW | RETRIEVE | SHARE;
 
+    uint8 private constant ETREAT = 1;
     uint8 private constant PATRQT = 5;
     uint8 private constant FAMRQT = 6;
     uint8 private constant PWATRNY = 7;
@@ -61,6 +63,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     IPatientRegistry public immutable PATIENTS;
     /// @notice Where the care teams are kept.
     ICareTeams public immutable TEAMS;
+    /// @notice Where the emergencies are kept.
+    IEmergencyAccess public immutable EMERGENCIES;
 
     // By patient first: whoever acts for one patient reaches nobody else's ids.
     mapping(bytes32 patientKey => mapping(bytes32 id => Consent)) private _consents;
@@ -71,10 +75,17 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     /// @param roles where staff roles are kept
     /// @param patients where the patients' controllers are kept
     /// @param teams where the care teams are kept
-    constructor(IConsentryRoles roles, IPatientRegistry patients, ICareTeams teams) EIP712("Consentry Consents", "1") {
+    /// @param emergencies where the emergencies are kept
+    constructor(
+        IConsentryRoles roles,
+        IPatientRegistry patients,
+        ICareTeams teams,
+        IEmergencyAccess emergencies
+    ) EIP712("Consentry Consents", "1") {
         ROLES = roles;
         PATIENTS = patients;
         TEAMS = teams;
+        EMERGENCIES = emergencies;
     }
 
     /// @inheritdoc IConsentRegistry
@@ -137,12 +148,16 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     function decide(Question calldata question) external view override returns (bool permitted, bytes32 basis) {
         Question memory q = question;
         if (!_isOneAction(q.action) || q.purpose > LAST_PURPOSE || q.actor == address(0)) return (false, 0);
-        address controller = PATIENTS.controllerActor(q.patientKey);
-        if (controller == address(0)) return (false, 0);
+        if (q.action != SHARE && q.purpose == ETREAT && PATIENTS.isEnrolled(q.patientKey)) {
+            // No deny stands against it: it is told to the patient and reviewed instead (rule 1a of docs/CHAIN.md).
+            bytes32 emergency = EMERGENCIES.openFor(q.patientKey, q.actor);
+            if (emergency != 0) return (true, emergency);
+        }
+        if (PATIENTS.controllerActor(q.patientKey) == address(0)) return (false, 0);
         if (q.action != SHARE) {
-            if (q.purpose == PATRQT && q.actor == controller) return (true, SELF);
-            bool family = q.purpose == FAMRQT || q.purpose == PWATRNY;
-            if (family && q.actor == PATIENTS.guardianActor(q.patientKey)) return (true, GUARDIAN);
+            (bool asSelf, bool asGuardian) = PATIENTS.mayActAs(q.patientKey, q.actor);
+            if (asSelf && q.purpose == PATRQT) return (true, SELF);
+            if (asGuardian && (q.purpose == FAMRQT || q.purpose == PWATRNY)) return (true, GUARDIAN);
         }
         if (!ROLES.holds(Roles.PHYSICIAN, q.actor)) return (false, 0);
         return _verdict(q);

@@ -88,7 +88,8 @@ interface IConsentRegistry {
         bytes32[] studies;
     }
 
-    /// @notice A consent took effect. The grantor's capacity: 1 controller, 2 guardian, 3 the parent's grantee.
+    /// @notice A consent took effect. The grantor's capacity: 1 controller, 2 guardian (a ward's controller too), 3 the
+    /// parent's grantee.
     event ConsentGranted(
         bytes32 indexed patientKey,
         bytes32 indexed consentId,
@@ -221,7 +222,7 @@ interface IConsentRegistry {
     /// @notice Whether an actor may do one action for one purpose at the present block's time.
     /// @param question who asks for what
     /// @return permitted the verdict
-    /// @return basis the deciding consent's id, or the hash of a basis of its own; zero on a denial
+    /// @return basis the deciding consent's or emergency's id, or the hash of a basis of its own; zero on a denial
     function decide(Question calldata question) external view returns (bool permitted, bytes32 basis);
 
     /// @notice The id that terms have on this chain and contract.

@@ -8,14 +8,17 @@ import {Roles} from "./Roles.sol";
 import {Signatures} from "./Signatures.sol";
 
 /// @title Patient keys and who controls them
-/// @notice A key is enrolled by a registrar, claimed by its patient, and moved only after a delay with a veto.
+/// @notice A key is enrolled by a registrar, claimed by its patient (a ward's by a guardian), moved only after a delay
+/// with a veto, and erased for good.
 contract PatientRegistry is IPatientRegistry, EIP712 {
     struct Binding {
         address claimKey;
         uint48 claimUntil;
+        uint48 wardUntil;
         address controllerActor;
         uint48 guardianUntil;
         uint32 guardianNonce;
+        bool erased;
         address guardianActor;
         uint48 moveReadyAt;
         uint32 moveNonce;
@@ -48,6 +51,11 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
 
     mapping(bytes32 patientKey => Binding) private _bindings;
 
+    modifier onlyRegistrar() {
+        if (!ROLES.holds(Roles.REGISTRAR, msg.sender)) revert NotRegistrar(msg.sender);
+        _;
+    }
+
     /// @notice Fixes for good what the contract builds on.
     /// @param roles where staff roles are kept
     /// @param moveDelay seconds in which a move can be vetoed; not zero
@@ -58,15 +66,21 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
     }
 
     /// @inheritdoc IPatientRegistry
-    function enrol(bytes32 patientKey, address claimKey, uint48 claimUntil) external override {
-        if (!ROLES.holds(Roles.REGISTRAR, msg.sender)) revert NotRegistrar(msg.sender);
+    function enrol(
+        bytes32 patientKey,
+        address claimKey,
+        uint48 claimUntil,
+        uint48 wardUntil
+    ) external override onlyRegistrar {
         if (patientKey == bytes32(0) || claimKey == address(0)) revert ZeroKey();
         if (claimUntil <= block.timestamp) revert TimeNotAhead(claimUntil, block.timestamp);
-        Binding storage b = _bindings[patientKey];
+        if (wardUntil != 0 && wardUntil <= block.timestamp) revert TimeNotAhead(wardUntil, block.timestamp);
+        Binding storage b = _notErased(patientKey);
         if (b.controllerActor != address(0)) revert AlreadyClaimed(patientKey);
         b.claimKey = claimKey;
         b.claimUntil = claimUntil;
-        emit PatientEnrolled(patientKey, claimKey, claimUntil);
+        b.wardUntil = wardUntil;
+        emit PatientEnrolled(patientKey, claimKey, claimUntil, wardUntil);
     }
 
     /// @inheritdoc IPatientRegistry
@@ -80,9 +94,10 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
     ) external override {
         _requireInTime(deadline);
         Signatures.requireWellFormed(controller);
-        Binding storage b = _bindings[patientKey];
+        Binding storage b = _notErased(patientKey);
         if (b.controllerActor != address(0)) revert AlreadyClaimed(patientKey);
         if (block.timestamp >= b.claimUntil) revert NotClaimable(patientKey, b.claimUntil, block.timestamp);
+        _requireInWardTime(b, patientKey);
         bytes32 digest = _hashTypedDataV4(
             keccak256(abi.encode(CLAIM_TYPE, wordsHash, patientKey, keccak256(controller), deadline))
         );
@@ -102,11 +117,14 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
     /// @inheritdoc IPatientRegistry
     function startMove(bytes32 patientKey, bytes calldata newController) external override {
         Binding storage b = _claimed(patientKey);
-        if (msg.sender != b.controllerActor && !ROLES.holds(Roles.REGISTRAR, msg.sender)) {
-            revert NotRegistrarNorController(msg.sender, patientKey);
+        if (!ROLES.holds(Roles.REGISTRAR, msg.sender)) {
+            if (msg.sender != b.controllerActor) revert NotRegistrarNorController(msg.sender, patientKey);
+            _requireInWardTime(b, patientKey);
         }
         Signatures.requireWellFormed(newController);
-        if (keccak256(newController) == keccak256(b.controller)) revert MoveToSame(patientKey);
+        // After a ward's time the signer may well be the patient's own already: this move then frees them.
+        bool same = keccak256(newController) == keccak256(b.controller);
+        if (same && _controllerCapacity(b) != NONE) revert MoveToSame(patientKey);
         uint48 readyAt = uint48(block.timestamp) + MOVE_DELAY;
         b.newController = newController;
         b.moveReadyAt = readyAt;
@@ -131,7 +149,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         bytes32 wordsHash
     ) external override {
         _requireInTime(deadline);
-        Binding storage b = _claimed(patientKey);
+        Binding storage b = _acting(patientKey);
         _requirePending(b, patientKey);
         bytes32 digest = _hashTypedDataV4(
             keccak256(abi.encode(MOVE_VETO_TYPE, wordsHash, patientKey, b.moveNonce, deadline))
@@ -149,7 +167,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         bytes32 wordsHash
     ) external override {
         _requireInTime(deadline);
-        Binding storage b = _bindings[patientKey];
+        Binding storage b = _notErased(patientKey);
         _requirePending(b, patientKey);
         if (block.timestamp < b.moveReadyAt) revert MoveNotReady(b.moveReadyAt, block.timestamp);
         bytes memory controller = b.newController;
@@ -159,11 +177,14 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
             )
         );
         _requireSigned(controller, digest, signature);
+        // A move started after the ward's time leads to the patient themselves; one that a guardian started before it,
+        // however late it is finished, does not carry the guardian's control past it.
+        if (b.wardUntil != 0 && b.moveReadyAt - MOVE_DELAY >= b.wardUntil) delete b.wardUntil;
         _endMove(b);
         address actor = Signatures.actorOf(controller);
         b.controllerActor = actor;
         b.controller = controller;
-        emit ControllerMoved(patientKey, actor, controller);
+        emit ControllerMoved(patientKey, actor, controller, b.wardUntil);
     }
 
     /// @inheritdoc IPatientRegistry
@@ -181,7 +202,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         bytes32 wordsHash
     ) external override {
         _requireInTime(deadline);
-        Binding storage b = _claimed(patientKey);
+        Binding storage b = _acting(patientKey);
         bytes32 digest = _hashTypedDataV4(
             keccak256(
                 abi.encode(
@@ -200,6 +221,23 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
     }
 
     /// @inheritdoc IPatientRegistry
+    function erase(bytes32 patientKey) external override onlyRegistrar {
+        Binding storage b = _notErased(patientKey);
+        if (!_isEnrolled(b)) revert NotEnrolled(patientKey);
+        delete b.claimKey;
+        delete b.claimUntil;
+        delete b.wardUntil;
+        delete b.controllerActor;
+        delete b.controller;
+        delete b.guardianActor;
+        delete b.guardian;
+        delete b.guardianUntil;
+        _endMove(b);
+        b.erased = true;
+        emit PatientErased(patientKey);
+    }
+
+    /// @inheritdoc IPatientRegistry
     function patient(bytes32 patientKey) external view override returns (Patient memory known) {
         Binding storage b = _bindings[patientKey];
         known.claimKey = b.claimKey;
@@ -211,6 +249,8 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         known.newController = b.newController;
         known.moveReadyAt = b.moveReadyAt;
         known.moveNonce = b.moveNonce;
+        known.wardUntil = b.wardUntil;
+        known.erased = b.erased;
     }
 
     /// @inheritdoc IPatientRegistry
@@ -228,7 +268,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
     function capacityOf(bytes32 patientKey, address actor) external view override returns (uint8 capacity) {
         Binding storage b = _bindings[patientKey];
         if (actor == address(0)) return NONE;
-        if (actor == b.controllerActor) return CONTROLLER;
+        if (actor == b.controllerActor) return _controllerCapacity(b);
         return actor == b.guardianActor && block.timestamp < b.guardianUntil ? GUARDIAN : NONE;
     }
 
@@ -240,8 +280,22 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         Binding storage b = _bindings[patientKey];
         if (signer.length == 0) return NONE;
         bytes32 signerHash = keccak256(signer);
-        if (signerHash == keccak256(b.controller)) return CONTROLLER;
+        if (signerHash == keccak256(b.controller)) return _controllerCapacity(b);
         return signerHash == keccak256(b.guardian) && block.timestamp < b.guardianUntil ? GUARDIAN : NONE;
+    }
+
+    /// @inheritdoc IPatientRegistry
+    function mayActAs(bytes32 patientKey, address actor) external view override returns (bool asSelf, bool asGuardian) {
+        Binding storage b = _bindings[patientKey];
+        if (actor == address(0)) return (false, false);
+        bool named = actor == b.guardianActor && block.timestamp < b.guardianUntil;
+        if (actor != b.controllerActor) return (false, named);
+        return (b.wardUntil == 0, named || block.timestamp < b.wardUntil);
+    }
+
+    /// @inheritdoc IPatientRegistry
+    function isEnrolled(bytes32 patientKey) external view override returns (bool enrolled) {
+        return _isEnrolled(_bindings[patientKey]);
     }
 
     function _setGuardian(Binding storage b, bytes32 patientKey, bytes calldata guardian, uint48 validUntil) private {
@@ -250,6 +304,7 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         } else {
             Signatures.requireWellFormed(guardian);
             if (validUntil <= block.timestamp) revert TimeNotAhead(validUntil, block.timestamp);
+            if (b.wardUntil != 0 && validUntil > b.wardUntil) revert GuardianOutlastsWard(validUntil, b.wardUntil);
         }
         address actor = Signatures.actorOf(guardian);
         b.guardian = guardian;
@@ -265,14 +320,40 @@ contract PatientRegistry is IPatientRegistry, EIP712 {
         delete b.moveReadyAt;
     }
 
-    function _claimed(bytes32 patientKey) private view returns (Binding storage b) {
+    function _notErased(bytes32 patientKey) private view returns (Binding storage b) {
         b = _bindings[patientKey];
+        if (b.erased) revert PatientIsErased(patientKey);
+    }
+
+    function _claimed(bytes32 patientKey) private view returns (Binding storage b) {
+        b = _notErased(patientKey);
         if (b.controllerActor == address(0)) revert NotClaimed(patientKey);
+    }
+
+    /// @dev A claimed patient whose controller acts now.
+    function _acting(bytes32 patientKey) private view returns (Binding storage b) {
+        b = _claimed(patientKey);
+        _requireInWardTime(b, patientKey);
     }
 
     function _byController(bytes32 patientKey) private view returns (Binding storage b) {
         b = _claimed(patientKey);
         if (msg.sender != b.controllerActor) revert NotController(msg.sender, patientKey);
+        _requireInWardTime(b, patientKey);
+    }
+
+    /// @dev Erasing deletes both.
+    function _isEnrolled(Binding storage b) private view returns (bool) {
+        return b.claimKey != address(0) || b.controllerActor != address(0);
+    }
+
+    function _controllerCapacity(Binding storage b) private view returns (uint8) {
+        if (b.wardUntil == 0) return CONTROLLER;
+        return block.timestamp < b.wardUntil ? GUARDIAN : NONE;
+    }
+
+    function _requireInWardTime(Binding storage b, bytes32 patientKey) private view {
+        if (_controllerCapacity(b) == NONE) revert WardOver(patientKey, b.wardUntil, block.timestamp);
     }
 
     function _requirePending(Binding storage b, bytes32 patientKey) private view {

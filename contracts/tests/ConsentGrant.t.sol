@@ -143,7 +143,7 @@ contract ConsentGrantTest is StagedTest {
     function test_inv03_signed_grant_works_for_one_contract() external {
         IConsentRegistry.Terms memory t = openTerms(PATIENT);
         bytes memory signature = signed(ANNA_KEY, Messages.consent(address(consents), t, FOREVER));
-        ConsentRegistry another = new ConsentRegistry(roles, patients, teams);
+        ConsentRegistry another = new ConsentRegistry(roles, patients, teams, emergencies);
         vm.expectRevert(abi.encodeWithSelector(IConsentRegistry.SignatureInvalid.selector, signerOf(ANNA_KEY)));
         another.grantBySignature(t, Messages.WORDS, FOREVER, signerOf(ANNA_KEY), signature);
         assertTrue(another.consentId(t) != consents.consentId(t), "another id at another contract");

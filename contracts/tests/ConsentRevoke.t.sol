@@ -81,7 +81,7 @@ contract ConsentRevokeTest is StagedTest {
     function test_inv03_revocation_works_once_for_one_patient_one_contract() external {
         bytes32 id = grantSigned(openTerms(PATIENT), ANNA_KEY);
         bytes memory signature = signed(ANNA_KEY, Messages.revocation(address(consents), PATIENT, id, FOREVER));
-        ConsentRegistry another = new ConsentRegistry(roles, patients, teams);
+        ConsentRegistry another = new ConsentRegistry(roles, patients, teams, emergencies);
         bytes memory bad = abi.encodeWithSelector(IConsentRegistry.SignatureInvalid.selector, signerOf(ANNA_KEY));
         vm.expectRevert(bad);
         another.revokeBySignature(PATIENT, id, Messages.WORDS, FOREVER, signerOf(ANNA_KEY), signature);

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
 import {IConsentryRoles} from "../src/IConsentryRoles.sol";
+import {IEmergencyAccess} from "../src/IEmergencyAccess.sol";
 import {IPatientRegistry} from "../src/IPatientRegistry.sol";
 import {Roles} from "../src/Roles.sol";
 import {Assertions} from "./Assertions.sol";
@@ -18,6 +19,7 @@ contract HistoryMaker is Stage {
     bytes32[3] private _patients = [PATIENT, OTHER_PATIENT, keccak256("patient three")];
     bytes32[2] private _teams = [keccak256("team one"), keccak256("team two")];
     bytes32[] private _seen;
+    bytes32[] private _declared;
 
     Mirror public mirror;
     uint256 public changes;
@@ -26,28 +28,72 @@ contract HistoryMaker is Stage {
         vm.warp(NOON);
         vm.recordLogs();
         build();
-        mirror = new Mirror(MOVE_DELAY);
+        mirror = new Mirror(MOVE_DELAY, EMERGENCY_DURATION, EMERGENCY_QUOTA);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].topics[0] == IConsentryRoles.RoleSet.selector) mirror.fold(logs[i]);
         }
-        // Two patients are bound from the start, so that most steps find somebody.
-        step(registrar, address(patients), abi.encodeCall(patients.enrol, (PATIENT, vm.addr(CLAIM_KEY), FOREVER)));
+        // Two patients are bound from the start, so that most steps find somebody; the second is a ward at first.
+        step(registrar, address(patients), abi.encodeCall(patients.enrol, (PATIENT, vm.addr(CLAIM_KEY), FOREVER, 0)));
         claim(0, 0, false);
-        enrol(1, 1 days);
+        enrol(1, 1 days, 3 days + 1);
         claim(1, 1, false);
+        step(admin, address(roles), abi.encodeCall(roles.setRole, (Roles.EMERGENCY, doctor, 0, FOREVER)));
+        step(admin, address(roles), abi.encodeCall(roles.setRole, (Roles.AUDITOR, stranger, 0, FOREVER)));
     }
 
     function wait(uint24 seconds_) external {
         vm.warp(block.timestamp + (seconds_ % 2 days));
     }
 
-    function setRole(uint8 who, uint32 from, uint32 length, bool withdraw) external {
+    function setRole(uint8 who, uint8 which, uint32 from, uint32 length, bool withdraw) external {
         address account = vm.addr(key(who));
-        if (withdraw) step(admin, address(roles), abi.encodeCall(roles.withdrawRole, (Roles.PHYSICIAN, account)));
+        bytes32 role = [Roles.PHYSICIAN, Roles.PHYSICIAN, Roles.EMERGENCY, Roles.AUDITOR][which % 4];
+        if (withdraw) step(admin, address(roles), abi.encodeCall(roles.withdrawRole, (role, account)));
         uint48 start = uint48(block.timestamp) + (from % 1 days);
         uint48 end = start + length;
-        step(admin, address(roles), abi.encodeCall(roles.setRole, (Roles.PHYSICIAN, account, start, end)));
+        step(admin, address(roles), abi.encodeCall(roles.setRole, (role, account, start, end)));
+    }
+
+    /// @dev Mostly sound and now; sometimes late, early, too long, or a second time.
+    function breakGlass(uint8 patient, uint8 who, uint256 dice, bool bySignature) external {
+        IEmergencyAccess.Emergency memory e;
+        e.patientKey = key_(patient);
+        e.reasonHash = bytes32(dice % 3);
+        e.salt = bytes32((dice >> 8) % 5);
+        e.validFrom = uint48(block.timestamp - [uint256(0), 0, 1 hours, 7 days][(dice >> 16) % 4]);
+        if ((dice >> 24) % 4 == 0) e.validFrom = uint48(block.timestamp + ((dice >> 32) % 90));
+        e.validUntil = e.validFrom + uint48((dice >> 40) % (EMERGENCY_DURATION + 10 minutes));
+        uint256 by = who < 200 ? DOCTOR_KEY : key(who);
+        _declared.push(emergencies.emergencyId(e, vm.addr(by)));
+        bytes memory data = abi.encodeCall(emergencies.open, (e));
+        if (bySignature) {
+            bytes memory signature = signed(by, Messages.emergency(address(emergencies), e));
+            data = abi.encodeCall(emergencies.openBySignature, (e, Messages.WORDS, signerOf(by), signature));
+        }
+        step(vm.addr(by), address(emergencies), data);
+    }
+
+    function reviewGlass(uint8 who, uint256 dice, bool bySignature) external {
+        if (_declared.length == 0) return;
+        bytes32 id = dice % 16 == 0 ? bytes32(dice) : _declared[(dice >> 8) % _declared.length];
+        uint8 finding = uint8((dice >> 16) % 8 == 0 ? 3 : 1 + ((dice >> 24) % 2));
+        uint256 by = who < 200 ? STRANGER_KEY : key(who);
+        bytes memory data = abi.encodeCall(emergencies.review, (id, finding, "note"));
+        if (bySignature) {
+            bytes32 digest = Messages.emergencyReview(address(emergencies), id, finding, "note", FOREVER);
+            data = abi.encodeCall(
+                emergencies.reviewBySignature,
+                (id, finding, "note", Messages.WORDS, FOREVER, signerOf(by), signed(by, digest))
+            );
+        }
+        step(vm.addr(by), address(emergencies), data);
+    }
+
+    /// @dev Seldom, since an erased patient is of no more use to the history; what is left are two of the three.
+    function erase(uint8 patient, uint8 who) external {
+        if (patient % 8 != 2) return;
+        step(who < 200 ? registrar : vm.addr(key(who)), address(patients), abi.encodeCall(patients.erase, (key_(2))));
     }
 
     function setPart(uint8 team, uint8 who, uint8 whom, uint8 part, uint32 length, bool bySignature) external {
@@ -97,7 +143,8 @@ contract HistoryMaker is Stage {
 
     function startMove(uint8 patient, uint8 who, uint8 to) external {
         bytes memory data = abi.encodeCall(patients.startMove, (key_(patient), signerOf(key(to))));
-        step(vm.addr(author(patient, who)), address(patients), data);
+        address by = to % 2 == 0 ? registrar : vm.addr(author(patient, who));
+        step(by, address(patients), data);
     }
 
     function vetoMove(uint8 patient, uint8 who, bool bySignature) external {
@@ -114,6 +161,8 @@ contract HistoryMaker is Stage {
     function finishMove(uint8 patient, uint8 who) external {
         bytes32 k = key_(patient);
         IPatientRegistry.Patient memory known = patients.patient(k);
+        // Now and then somebody waited for it, else few moves are ever finished.
+        if (who % 2 == 0 && known.moveReadyAt > block.timestamp) vm.warp(known.moveReadyAt);
         bytes32 digest = Messages.acceptance(address(patients), k, known.newController, known.moveNonce, FOREVER);
         bytes memory signature = signed(who < 200 ? keyOf(known.newController, who) : key(who), digest);
         step(stranger, address(patients), abi.encodeCall(patients.finishMove, (k, signature, FOREVER, Messages.WORDS)));
@@ -167,9 +216,10 @@ contract HistoryMaker is Stage {
         step(vm.addr(author(patient, who)), address(consents), data);
     }
 
-    function enrol(uint8 patient, uint24 length) public {
+    function enrol(uint8 patient, uint24 length, uint24 ward) public {
         uint48 until = uint48(block.timestamp) + length;
-        bytes memory data = abi.encodeCall(patients.enrol, (key_(patient), vm.addr(CLAIM_KEY), until));
+        uint48 wardUntil = ward % 3 == 0 ? 0 : uint48(block.timestamp) + (ward % 8 days);
+        bytes memory data = abi.encodeCall(patients.enrol, (key_(patient), vm.addr(CLAIM_KEY), until, wardUntil));
         step(registrar, address(patients), data);
     }
 
@@ -201,10 +251,27 @@ contract HistoryMaker is Stage {
             for (uint256 i = 0; i < _seen.length; ++i) {
                 assertEq(abi.encode(consents.consent(k, _seen[i])), abi.encode(mirror.consent(k, _seen[i])), "consent");
             }
+            assertTrue(patients.isEnrolled(k) == mirror.enrolled(k), "enrolled");
             for (uint8 w = 0; w < 5; ++w) {
                 address actor = vm.addr(key(w));
                 assertEq(patients.capacityOf(k, actor), mirror.capacityOf(k, actor), "capacity");
+                assertEq(emergencies.openFor(k, actor), mirror.openFor(k, actor), "open emergency");
                 assertTrue(roles.holds(Roles.PHYSICIAN, actor) == mirror.holds(Roles.PHYSICIAN, actor), "physician");
+            }
+        }
+    }
+
+    /// @dev The same for emergencies.
+    function compareEmergencies() external view {
+        for (uint256 i = 0; i < _declared.length; ++i) {
+            bytes32 id = _declared[i];
+            assertEq(abi.encode(emergencies.emergency(id)), abi.encode(mirror.emergency(id)), "emergency");
+        }
+        for (uint8 w = 0; w < 5; ++w) {
+            address actor = vm.addr(key(w));
+            for (uint256 back = 0; back < 10; ++back) {
+                uint256 day = block.timestamp / 1 days + 1 - back;
+                assertEq(emergencies.openings(actor, day), mirror.openings(actor, day), "openings");
             }
         }
     }
@@ -310,6 +377,7 @@ contract HistoryInvariantTest is Assertions {
 
     function invariant_08_state_is_rebuilt_from_events_alone() external view {
         history.compare();
+        history.compareEmergencies();
     }
 
     function invariant_01_verdicts_follow_from_authorised_events() external view {

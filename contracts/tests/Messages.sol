@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
+import {IEmergencyAccess} from "../src/IEmergencyAccess.sol";
 
 /// @dev EIP-712 digests and consent ids written down a second time, so that a slip in a contract shows.
 library Messages {
@@ -135,6 +136,43 @@ library Messages {
     ) internal view returns (bytes32) {
         bytes32 kind = keccak256("Revocation(string words,bytes32 patientKey,bytes32 consentId,uint48 deadline)");
         return digest("Consentry Consents", target, keccak256(abi.encode(kind, WORDS, patientKey, id, deadline)));
+    }
+
+    function emergency(address target, IEmergencyAccess.Emergency memory e) internal view returns (bytes32) {
+        bytes32 kind = keccak256(
+            "EmergencyAccess(string words,bytes32 patientKey,bytes32 reasonHash,uint48 validFrom,uint48 validUntil,bytes32 salt)"
+        );
+        bytes memory fields = abi.encodePacked(kind, WORDS, e.patientKey, e.reasonHash);
+        fields = abi.encodePacked(fields, uint256(e.validFrom), uint256(e.validUntil), e.salt);
+        return digest("Consentry Emergency", target, keccak256(fields));
+    }
+
+    function emergencyReview(
+        address target,
+        bytes32 id,
+        uint8 finding,
+        bytes32 noteHash,
+        uint48 deadline
+    ) internal view returns (bytes32) {
+        bytes32 kind = keccak256(
+            "EmergencyReview(string words,bytes32 emergencyId,uint8 finding,bytes32 noteHash,uint48 deadline)"
+        );
+        bytes memory fields = abi.encodePacked(kind, WORDS, id, uint256(finding), noteHash, uint256(deadline));
+        return digest("Consentry Emergency", target, keccak256(fields));
+    }
+
+    function emergencyId(
+        address target,
+        IEmergencyAccess.Emergency memory e,
+        address actor
+    ) internal view returns (bytes32) {
+        bytes memory fields = abi.encodePacked(
+            keccak256("consentry.emergency.v1"),
+            block.chainid,
+            uint256(uint160(target))
+        );
+        fields = abi.encodePacked(fields, e.patientKey, uint256(uint160(actor)), e.reasonHash);
+        return keccak256(abi.encodePacked(fields, uint256(e.validFrom), uint256(e.validUntil), e.salt));
     }
 
     function consentId(address target, IConsentRegistry.Terms memory t) internal view returns (bytes32) {

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ICareTeams} from "../src/ICareTeams.sol";
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
 import {IConsentryRoles} from "../src/IConsentryRoles.sol";
+import {IEmergencyAccess} from "../src/IEmergencyAccess.sol";
 import {IPatientRegistry} from "../src/IPatientRegistry.sol";
 import {Roles} from "../src/Roles.sol";
 import {Vm} from "./Vm.sol";
@@ -27,11 +28,18 @@ contract Mirror {
     mapping(bytes32 => mapping(uint8 => mapping(address => Window))) private _parts;
     mapping(bytes32 => bytes32[]) private _ids;
     mapping(bytes32 => uint32) private _epochs;
+    mapping(bytes32 => IEmergencyAccess.Opened) private _emergencies;
+    mapping(bytes32 => mapping(address => bytes32[])) private _landed;
+    mapping(address => mapping(uint256 => uint32)) private _openings;
 
     uint48 private immutable MOVE_DELAY;
+    uint48 private immutable EMERGENCY_DURATION;
+    uint32 private immutable EMERGENCY_QUOTA;
 
-    constructor(uint48 moveDelay) {
+    constructor(uint48 moveDelay, uint48 emergencyDuration, uint32 emergencyQuota) {
         MOVE_DELAY = moveDelay;
+        EMERGENCY_DURATION = emergencyDuration;
+        EMERGENCY_QUOTA = emergencyQuota;
     }
 
     function fold(Vm.Log calldata entry) external {
@@ -51,6 +59,10 @@ contract Mirror {
             foldGrant(entry);
         } else if (kind == IConsentRegistry.ConsentRevoked.selector) {
             foldRevocation(entry);
+        } else if (kind == IEmergencyAccess.EmergencyOpened.selector) {
+            foldEmergency(entry);
+        } else if (kind == IEmergencyAccess.EmergencyReviewed.selector) {
+            foldReview(entry);
         } else {
             foldPatient(kind, key, entry);
         }
@@ -74,10 +86,16 @@ contract Mirror {
 
     /// @dev The rules of docs/CHAIN.md, written a second time.
     function decide(IConsentRegistry.Question calldata q) external view returns (bool, bytes32) {
+        bytes32 open_ = openFor(q.patientKey, q.actor);
+        if (q.action != 8 && q.purpose == 1 && open_ != 0 && enrolled(q.patientKey)) return (true, open_);
         if (_controllers[q.patientKey] == address(0)) return (false, 0);
-        uint8 capacity = capacityOf(q.patientKey, q.actor);
-        if (q.action != 8 && capacity == 1 && q.purpose == 5) return (true, keccak256("consentry.basis.self"));
-        bool guards = q.actor == _guardians[q.patientKey] && block.timestamp < _patients[q.patientKey].guardianUntil;
+        IPatientRegistry.Patient storage p = _patients[q.patientKey];
+        bool controls = q.actor == _controllers[q.patientKey];
+        if (q.action != 8 && controls && p.wardUntil == 0 && q.purpose == 5) {
+            return (true, keccak256("consentry.basis.self"));
+        }
+        bool guards = q.actor == _guardians[q.patientKey] && block.timestamp < p.guardianUntil;
+        guards = guards || (controls && block.timestamp < p.wardUntil);
         if (q.action != 8 && guards && (q.purpose == 6 || q.purpose == 7)) {
             return (true, keccak256("consentry.basis.guardian"));
         }
@@ -90,6 +108,28 @@ contract Mirror {
             if (c.parent == 0 || stands(q, c.parent)) earliest = id;
         }
         return (earliest != 0, earliest);
+    }
+
+    function emergency(bytes32 id) external view returns (IEmergencyAccess.Opened memory) {
+        return _emergencies[id];
+    }
+
+    function openings(address actor, uint256 day) external view returns (uint32) {
+        return _openings[actor][day];
+    }
+
+    function openFor(bytes32 key, address actor) public view returns (bytes32) {
+        bytes32[] storage landed = _landed[key][actor];
+        if (landed.length == 0 || !holds(Roles.EMERGENCY, actor)) return 0;
+        bytes32 last = landed[landed.length - 1];
+        IEmergencyAccess.Opened memory e = _emergencies[last];
+        bool inside = block.timestamp >= e.validFrom && block.timestamp < e.validUntil;
+        return inside && e.finding != 2 ? last : bytes32(0);
+    }
+
+    function enrolled(bytes32 key) public view returns (bool) {
+        IPatientRegistry.Patient storage p = _patients[key];
+        return !p.erased && (p.claimKey != address(0) || _controllers[key] != address(0));
     }
 
     function stands(IConsentRegistry.Question calldata q, bytes32 above) private view returns (bool) {
@@ -145,18 +185,28 @@ contract Mirror {
 
     function capacityOf(bytes32 key, address actor) public view returns (uint8) {
         if (actor == address(0)) return 0;
-        if (actor == _controllers[key]) return 1;
+        uint48 wardUntil = _patients[key].wardUntil;
+        if (actor == _controllers[key])
+            return
+                wardUntil == 0
+                    ? 1
+                    : block.timestamp < wardUntil
+                        ? 2
+                        : 0;
         return actor == _guardians[key] && block.timestamp < _patients[key].guardianUntil ? 2 : 0;
     }
 
     function foldPatient(bytes32 kind, bytes32 key, Vm.Log calldata entry) private {
         IPatientRegistry.Patient storage p = _patients[key];
         bool claimed = _controllers[key] != address(0);
+        bool acts = p.wardUntil == 0 || block.timestamp < p.wardUntil;
+        require(!p.erased, RuleBroken("something after erasure"));
         if (kind == IPatientRegistry.PatientEnrolled.selector) {
             require(!claimed, RuleBroken("enrolled when claimed"));
-            (p.claimKey, p.claimUntil) = abi.decode(entry.data, (address, uint48));
+            (p.claimKey, p.claimUntil, p.wardUntil) = abi.decode(entry.data, (address, uint48, uint48));
+            require(p.wardUntil == 0 || p.wardUntil > block.timestamp, RuleBroken("a ward whose day is over"));
         } else if (kind == IPatientRegistry.PatientClaimed.selector) {
-            require(!claimed && block.timestamp < p.claimUntil, RuleBroken("claimed twice or late"));
+            require(!claimed && acts && block.timestamp < p.claimUntil, RuleBroken("claimed twice or late"));
             (p.claimKey, p.claimUntil) = (address(0), 0);
             p.controller = abi.decode(entry.data, (bytes));
             _controllers[key] = account(entry.topics[2]);
@@ -166,19 +216,30 @@ contract Mirror {
             require(p.moveReadyAt == block.timestamp + MOVE_DELAY, RuleBroken("another delay"));
             ++p.moveNonce;
         } else if (kind == IPatientRegistry.MoveVetoed.selector) {
-            require(p.moveReadyAt != 0, RuleBroken("vetoed nothing"));
+            require(p.moveReadyAt != 0 && acts, RuleBroken("vetoed nothing, or by nobody"));
             (p.newController, p.moveReadyAt) = ("", 0);
         } else if (kind == IPatientRegistry.ControllerMoved.selector) {
             require(p.moveReadyAt != 0 && block.timestamp >= p.moveReadyAt, RuleBroken("moved too soon"));
-            bytes memory controller = abi.decode(entry.data, (bytes));
+            (bytes memory controller, uint48 wardUntil) = abi.decode(entry.data, (bytes, uint48));
             require(keccak256(controller) == keccak256(p.newController), RuleBroken("moved elsewhere"));
+            bool ofAge = p.moveReadyAt >= uint256(p.wardUntil) + MOVE_DELAY;
+            require(wardUntil == (ofAge ? 0 : p.wardUntil), RuleBroken("of age too early, or not at all"));
+            p.wardUntil = wardUntil;
             p.controller = controller;
             (p.newController, p.moveReadyAt) = ("", 0);
             _controllers[key] = account(entry.topics[2]);
         } else if (kind == IPatientRegistry.GuardianSet.selector) {
             (p.guardian, p.guardianUntil) = abi.decode(entry.data, (bytes, uint48));
+            require(claimed && acts, RuleBroken("a guardian named by nobody"));
+            require(p.wardUntil == 0 || p.guardianUntil <= p.wardUntil, RuleBroken("a guardian for too long"));
             _guardians[key] = account(entry.topics[2]);
             ++p.guardianNonce;
+        } else if (kind == IPatientRegistry.PatientErased.selector) {
+            require(enrolled(key), RuleBroken("nobody erased"));
+            (uint32 moves, uint32 changes) = (p.moveNonce, p.guardianNonce);
+            delete _patients[key];
+            (p.erased, p.moveNonce, p.guardianNonce) = (true, moves, changes);
+            (_controllers[key], _guardians[key]) = (address(0), address(0));
         } else {
             revert RuleBroken("an unknown event");
         }
@@ -231,6 +292,30 @@ contract Mirror {
         for (uint256 i = 0; i < c.studies.length; ++i) {
             require(named(above.studies, c.studies[i]), RuleBroken("more studies"));
         }
+    }
+
+    function foldEmergency(Vm.Log calldata entry) private {
+        (bytes32 key, bytes32 id, address actor) = (entry.topics[1], entry.topics[2], account(entry.topics[3]));
+        (, uint48 from, uint48 until, ) = abi.decode(entry.data, (bytes32, uint48, uint48, bytes32));
+        require(_emergencies[id].validUntil == 0 && enrolled(key), RuleBroken("opened twice, or for nobody"));
+        require(from < until && until <= from + EMERGENCY_DURATION, RuleBroken("too long, or empty"));
+        require(from <= block.timestamp + 60 && block.timestamp <= until + 7 days, RuleBroken("too early or late"));
+        Window memory held = _roles[Roles.EMERGENCY][actor];
+        require(held.from <= from && from < held.until, RuleBroken("opened without the role"));
+        require(++_openings[actor][from / 1 days] <= EMERGENCY_QUOTA, RuleBroken("more than the quota"));
+        _emergencies[id] = IEmergencyAccess.Opened(key, actor, from, until, 0, address(0));
+        _landed[key][actor].push(id);
+    }
+
+    function foldReview(Vm.Log calldata entry) private {
+        IEmergencyAccess.Opened storage e = _emergencies[entry.topics[2]];
+        (uint8 finding, ) = abi.decode(entry.data, (uint8, bytes32));
+        address reviewer = account(entry.topics[3]);
+        require(e.actor != address(0) && e.finding == 0, RuleBroken("reviewed twice, or nothing"));
+        require(entry.topics[1] == e.patientKey, RuleBroken("reviewed for another patient"));
+        require(finding == 1 || finding == 2, RuleBroken("an unknown finding"));
+        require(reviewer != e.actor && holds(Roles.AUDITOR, reviewer), RuleBroken("reviewed without authority"));
+        (e.finding, e.reviewer) = (finding, reviewer);
     }
 
     function foldPart(Vm.Log calldata entry) private {

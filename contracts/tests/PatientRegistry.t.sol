@@ -16,7 +16,7 @@ contract PatientClaimTest is StagedTest {
 
     function enrolled() private returns (bytes memory controller, bytes32 digest) {
         vm.prank(registrar);
-        patients.enrol(PATIENT, vm.addr(CLAIM_KEY), NOON + 1 days);
+        patients.enrol(PATIENT, vm.addr(CLAIM_KEY), NOON + 1 days, 0);
         controller = signerOf(ANNA_KEY);
         digest = Messages.claim(address(patients), PATIENT, controller, FOREVER);
     }
@@ -36,25 +36,25 @@ contract PatientClaimTest is StagedTest {
         vm.assume(caller != registrar);
         vm.prank(caller);
         vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.NotRegistrar.selector, caller));
-        patients.enrol(PATIENT, vm.addr(CLAIM_KEY), FOREVER);
+        patients.enrol(PATIENT, vm.addr(CLAIM_KEY), FOREVER, 0);
     }
 
     function test_enrolment_checks_its_input() external {
         vm.prank(registrar);
         vm.expectRevert(IPatientRegistry.ZeroKey.selector);
-        patients.enrol(0, vm.addr(CLAIM_KEY), FOREVER);
+        patients.enrol(0, vm.addr(CLAIM_KEY), FOREVER, 0);
         vm.prank(registrar);
         vm.expectRevert(IPatientRegistry.ZeroKey.selector);
-        patients.enrol(PATIENT, address(0), FOREVER);
+        patients.enrol(PATIENT, address(0), FOREVER, 0);
         vm.prank(registrar);
         vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.TimeNotAhead.selector, NOON, uint256(NOON)));
-        patients.enrol(PATIENT, vm.addr(CLAIM_KEY), NOON);
+        patients.enrol(PATIENT, vm.addr(CLAIM_KEY), NOON, 0);
     }
 
     function test_enrolling_again_replaces_the_claim_key_until_claimed() external {
         (bytes memory controller, bytes32 digest) = enrolled();
         vm.prank(registrar);
-        patients.enrol(PATIENT, stranger, NOON + 1 days);
+        patients.enrol(PATIENT, stranger, NOON + 1 days, 0);
         bytes memory old = signed(CLAIM_KEY, digest);
         bytes memory own = signed(ANNA_KEY, digest);
         vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.SignatureInvalid.selector, abi.encodePacked(stranger)));
@@ -62,7 +62,7 @@ contract PatientClaimTest is StagedTest {
         claimWith(controller, signed(STRANGER_KEY, digest), own);
         vm.prank(registrar);
         vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.AlreadyClaimed.selector, PATIENT));
-        patients.enrol(PATIENT, stranger, NOON + 1 days);
+        patients.enrol(PATIENT, stranger, NOON + 1 days, 0);
     }
 
     function test_claim_window_is_half_open() external {
@@ -140,7 +140,7 @@ contract PatientClaimTest is StagedTest {
         bytes memory byClaimKey = signed(CLAIM_KEY, digest);
         bytes memory own = signed(ANNA_KEY, digest);
         vm.prank(registrar);
-        patients.enrol(OTHER_PATIENT, vm.addr(CLAIM_KEY), NOON + 1 days);
+        patients.enrol(OTHER_PATIENT, vm.addr(CLAIM_KEY), NOON + 1 days, 0);
         vm.expectPartialRevert(IPatientRegistry.SignatureInvalid.selector);
         patients.claim(OTHER_PATIENT, controller, byClaimKey, own, FOREVER, Messages.WORDS);
         claimWith(controller, byClaimKey, own);

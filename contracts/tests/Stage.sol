@@ -5,6 +5,7 @@ import {AccessLog} from "../src/AccessLog.sol";
 import {CareTeams} from "../src/CareTeams.sol";
 import {ConsentRegistry} from "../src/ConsentRegistry.sol";
 import {ConsentryRoles} from "../src/ConsentryRoles.sol";
+import {EmergencyAccess} from "../src/EmergencyAccess.sol";
 import {IConsentRegistry} from "../src/IConsentRegistry.sol";
 import {PatientRegistry} from "../src/PatientRegistry.sol";
 import {Roles} from "../src/Roles.sol";
@@ -18,6 +19,8 @@ abstract contract Stage is Assertions {
     uint48 internal constant FOREVER = NOON + 3650 days;
     uint48 internal constant MOVE_DELAY = 2 days;
     uint48 internal constant ADMIN_DELAY = 1 days;
+    uint48 internal constant EMERGENCY_DURATION = 4 hours;
+    uint32 internal constant EMERGENCY_QUOTA = 10;
 
     uint256 internal constant ADMIN_KEY = 0xA1;
     uint256 internal constant REGISTRAR_KEY = 0xA2;
@@ -34,6 +37,7 @@ abstract contract Stage is Assertions {
     ConsentryRoles internal roles;
     PatientRegistry internal patients;
     CareTeams internal teams;
+    EmergencyAccess internal emergencies;
     ConsentRegistry internal consents;
     AccessLog internal accessLog;
 
@@ -51,7 +55,8 @@ abstract contract Stage is Assertions {
         roles = new ConsentryRoles(admin, ADMIN_DELAY);
         patients = new PatientRegistry(roles, MOVE_DELAY);
         teams = new CareTeams(roles);
-        consents = new ConsentRegistry(roles, patients, teams);
+        emergencies = new EmergencyAccess(roles, patients, EMERGENCY_DURATION, EMERGENCY_QUOTA);
+        consents = new ConsentRegistry(roles, patients, teams, emergencies);
         accessLog = new AccessLog(roles);
         giveRole(Roles.REGISTRAR, registrar);
         giveRole(Roles.RECORDER, recorder);
@@ -65,8 +70,13 @@ abstract contract Stage is Assertions {
 
     /// @dev Enrols a key and has it claimed.
     function bind(bytes32 patientKey, uint256 controllerKey) internal {
+        bindWard(patientKey, controllerKey, 0);
+    }
+
+    /// @dev The same for a ward, until that time; zero for a patient who acts for themselves.
+    function bindWard(bytes32 patientKey, uint256 controllerKey, uint48 wardUntil) internal {
         vm.prank(registrar);
-        patients.enrol(patientKey, vm.addr(CLAIM_KEY), NOON + 30 days);
+        patients.enrol(patientKey, vm.addr(CLAIM_KEY), NOON + 30 days, wardUntil);
         bytes memory controller = signerOf(controllerKey);
         bytes32 digest = Messages.claim(address(patients), patientKey, controller, FOREVER);
         patients.claim(

@@ -12,6 +12,9 @@ import { ACTIONS, actionBits, effectNumber, purposeBits, purposeIndex } from "..
 const { t0, worlds } = JSON.parse(readFileSync(path.join(ROOT, "tests", "vectors", "policy.json"), "utf8"));
 const [MEMBER, LEAD] = [1, 2];
 const SETUP_SECONDS = 5000;
+// Late enough for an emergency that begins at t0 or within the minute that the chain's clock may be behind.
+const GLASS_SECONDS = 30;
+const FINDINGS = { justified: 1, not_justified: 2 };
 const OWN_BASES = { SELF: id("consentry.basis.self"), GUARDIAN: id("consentry.basis.guardian") };
 
 const patientKey = (name) => id(`patient ${name}`);
@@ -25,10 +28,10 @@ async function build(world) {
   for (const { role, actor: holder, from, until } of world.roles) {
     await s.roles.setRole(id(role), actor(holder).address, t0 + from, t0 + until);
   }
-  for (const { patient, controller, guardian } of world.patients) {
+  for (const { patient, controller, guardian, ward_until: day } of world.patients) {
     const claimKey = new Wallet(id(`claim key ${patient}`));
     const key = patientKey(patient);
-    await s.patients.connect(s.registrar).enrol(key, claimKey.address, FAR);
+    await s.patients.connect(s.registrar).enrol(key, claimKey.address, FAR, day === undefined ? 0 : t0 + day);
     if (controller === null) continue;
     const by = actor(controller);
     const { domain, types } = typed("Claim", s.patients.target);
@@ -72,6 +75,22 @@ async function build(world) {
     const by = c.parent === undefined ? c.by : world.patients.find(({ patient }) => patient === c.patient).controller;
     await s.consents.connect(actor(by)).revoke(patientKey(c.patient), ids[c.name]);
   }
+  if (world.emergencies) await s.moveTo(t0 - GLASS_SECONDS);
+  for (const { name, patient, actor: who, from, until, finding, by } of world.emergencies ?? []) {
+    const declared = {
+      patientKey: patientKey(patient),
+      reasonHash: id(`reason ${name}`),
+      validFrom: t0 + from,
+      validUntil: t0 + until,
+      salt: id(`emergency ${name}`),
+    };
+    ids[name] = await s.emergencies.emergencyId(declared, actor(who).address);
+    await s.emergencies.connect(actor(who)).open(declared);
+    if (finding) await s.emergencies.connect(actor(by)).review(ids[name], FINDINGS[finding], id("note"));
+  }
+  for (const { patient } of world.patients.filter(({ erased }) => erased)) {
+    await s.patients.connect(s.registrar).erase(patientKey(patient));
+  }
   return { ...s, actor, ids };
 }
 
@@ -114,6 +133,24 @@ test("the table reaches teams, dates, sharing, and what is not final", () => {
     (c) => c.revocation_final === false,
   ]) {
     assert.ok(consents.some(reached), String(reached));
+  }
+});
+
+test("the table reaches wards, erasure and emergencies", () => {
+  const patients = worlds.flatMap(({ patients: list }) => list);
+  const emergencies = worlds.flatMap(({ emergencies: list }) => list ?? []);
+  for (const reached of [
+    (p) => p.ward_until && !p.erased,
+    (p) => p.erased && p.controller,
+    (p) => p.erased && !p.controller,
+  ]) {
+    assert.ok(patients.some(reached), String(reached));
+  }
+  for (const finding of [undefined, "justified", "not_justified"]) {
+    assert.ok(
+      emergencies.some((e) => e.finding === finding),
+      String(finding),
+    );
   }
 });
 

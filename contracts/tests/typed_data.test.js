@@ -16,6 +16,8 @@ test("every message type has a vector", () => {
     "Claim",
     "Consent",
     "Consents",
+    "EmergencyAccess",
+    "EmergencyReview",
     "GuardianChange",
     "MoveAcceptance",
     "MoveVeto",

@@ -5,7 +5,16 @@ import { fileURLToPath } from "node:url";
 import path from "node:path";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-export const CONTRACTS = ["ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"];
+/** In the order in which they are deployed. */
+export const CONTRACTS = [
+  "ConsentryRoles",
+  "PatientRegistry",
+  "CareTeams",
+  "EmergencyAccess",
+  "ConsentRegistry",
+  "AccessLog",
+  "PasskeyVerifier",
+];
 
 /** The artifact of one of our contracts, as Hardhat wrote it. */
 export function artifact(name, source = `contracts/src/${name}.sol`) {

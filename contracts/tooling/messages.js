@@ -9,6 +9,7 @@ function fields(text) {
 export const PATIENTS = "Consentry Patients";
 export const CONSENTS = "Consentry Consents";
 export const TEAMS = "Consentry Teams";
+export const EMERGENCIES = "Consentry Emergency";
 
 const TERMS =
   "bytes32 patientKey,bytes32 grantee,uint8 effect,uint8 actions,uint16 purposes,uint48 validFrom,uint48 validUntil," +
@@ -39,6 +40,16 @@ export const MESSAGES = {
     fields: fields(
       "string words,bytes32 team,address account,uint8 part,uint48 validFrom,uint48 validUntil,uint32 teamNonce,uint48 deadline",
     ),
+  },
+  EmergencyAccess: {
+    name: EMERGENCIES,
+    fields: fields(
+      "string words,bytes32 patientKey,bytes32 reasonHash,uint48 validFrom,uint48 validUntil,bytes32 salt",
+    ),
+  },
+  EmergencyReview: {
+    name: EMERGENCIES,
+    fields: fields("string words,bytes32 emergencyId,uint8 finding,bytes32 noteHash,uint48 deadline"),
   },
   Revocation: { name: CONSENTS, fields: fields("string words,bytes32 patientKey,bytes32 consentId,uint48 deadline") },
 };

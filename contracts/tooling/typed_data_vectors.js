@@ -2,10 +2,10 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { AbiCoder, TypedDataEncoder, Wallet, concat, id, keccak256, zeroPadValue, ZeroHash } from "ethers";
+import { AbiCoder, TypedDataEncoder, Wallet, ZeroHash, concat, id, keccak256, toUtf8Bytes, zeroPadValue } from "ethers";
 import { ROOT } from "./artifacts.js";
 import { packBatch } from "./batch.js";
-import { MOVE_DELAY, stage } from "./chain.js";
+import { EMERGENCY_DURATION, MOVE_DELAY, stage } from "./chain.js";
 import { typed } from "./messages.js";
 
 export const FILE = path.join(ROOT, "tests", "vectors", "typed_data.json");
@@ -16,6 +16,8 @@ const KEYS = {
   claim: id("consentry vector key: claim"),
   anna: id("consentry vector key: anna"),
   ben: id("consentry vector key: ben"),
+  eva: id("consentry vector key: eva"),
+  otto: id("consentry vector key: otto"),
 };
 const PATIENT = id("consentry vector: patient");
 const DOCTOR = "0x00000000000000000000000000000000000D0C70";
@@ -59,6 +61,9 @@ const SHAREABLE = {
   salt: id("salt four"),
 };
 const SHARED = { ...TERMS, grantee: TEAM, actions: 3, purposes: 1, dateFrom: 20240101, salt: id("salt five") };
+/** Salt and words of a reason or a note; their hash is all that the chain sees. */
+const REASON = { salt: id("reason salt"), text: "Bewusstlos nach Sturz – keine Angehörigen erreichbar" };
+const NOTE = { salt: id("note salt"), text: "The patient was brought in unconscious. 記録あり" };
 const LATER = { ...TERMS, epoch: 1, validUntil: 2 ** 48 - 1, studies: [id("study one")], salt: id("salt three") };
 
 const GROUPS = [
@@ -81,14 +86,37 @@ function group(basis, accessor, decisionBlock, count) {
   };
 }
 
+/** keccak256 of 32 bytes of salt and the text as UTF-8. */
+function saltedHash({ salt, text }) {
+  return keccak256(concat([salt, toUtf8Bytes(text)]));
+}
+
+/** The id of an emergency, made here and not by the contract. */
+function emergencyIdOf(contract, declared, actor) {
+  const types = ["bytes32", "uint256", "address", "bytes32", "address", "bytes32", "uint48", "uint48", "bytes32"];
+  const { patientKey, reasonHash, validFrom, validUntil, salt } = declared;
+  const kind = id("consentry.emergency.v1");
+  const values = [kind, 31337, contract, patientKey, actor, reasonHash, validFrom, validUntil, salt];
+  return keccak256(AbiCoder.defaultAbiCoder().encode(types, values));
+}
+
 /** Signs every message, lets the contracts judge it, and returns the whole file as an object. */
 export async function produce() {
-  const { roles, patients, teams, consents, log, registrar, recorder, moveTo } = await stage(START - 100);
+  const { roles, patients, teams, emergencies, consents, log, passkeys, registrar, recorder, moveTo } = await stage(
+    START - 100,
+  );
   const wallets = Object.fromEntries(Object.entries(KEYS).map(([name, key]) => [name, new Wallet(key)]));
   const messages = [];
 
   const sign = async (primaryType, message, ...signers) => {
-    const checkers = { Consent: consents, Consents: consents, Revocation: consents, TeamChange: teams };
+    const checkers = {
+      Consent: consents,
+      Consents: consents,
+      EmergencyAccess: emergencies,
+      EmergencyReview: emergencies,
+      Revocation: consents,
+      TeamChange: teams,
+    };
     const contract = checkers[primaryType] ?? patients;
     const { domain, types } = typed(primaryType, contract.target);
     const signatures = {};
@@ -100,7 +128,7 @@ export async function produce() {
     return signatures;
   };
 
-  await patients.connect(registrar).enrol(PATIENT, wallets.claim.address, DEADLINE);
+  await patients.connect(registrar).enrol(PATIENT, wallets.claim.address, DEADLINE, 0);
   const claim = {
     words: "I take charge of my images at Sankt Anna Hospital.",
     patientKey: PATIENT,
@@ -216,6 +244,44 @@ export async function produce() {
   by = await sign("MoveAcceptance", acceptance, "ben");
   await patients.finishMove(PATIENT, by.ben, DEADLINE, id(acceptance.words));
 
+  // Eva breaks the glass twice, and Otto judges both.
+  await roles.setRole(id("EMERGENCY"), wallets.eva.address, 0, DEADLINE);
+  await roles.setRole(id("AUDITOR"), wallets.otto.address, 0, DEADLINE);
+  const emergencyIds = [];
+  for (const [number, finding] of [1, 2].entries()) {
+    const declared = {
+      patientKey: PATIENT,
+      reasonHash: saltedHash(REASON),
+      validFrom: START + MOVE_DELAY + number,
+      validUntil: START + MOVE_DELAY + EMERGENCY_DURATION,
+      salt: id(`emergency salt ${number}`),
+    };
+    const glass = { words: "I need to see the images of this patient at once.", ...declared };
+    by = await sign("EmergencyAccess", glass, "eva");
+    await emergencies.openBySignature(declared, id(glass.words), wallets.eva.address, by.eva);
+    const emergencyId = emergencyIdOf(emergencies.target, declared, wallets.eva.address);
+    if ((await emergencies.emergency(emergencyId)).actor !== wallets.eva.address) throw new Error("another id");
+    emergencyIds.push({ declared, reason: REASON, actor: wallets.eva.address, id: emergencyId });
+    const judged = {
+      words: finding === 1 ? "This was justified." : "This was not justified.",
+      emergencyId,
+      finding,
+      noteHash: saltedHash(NOTE),
+      deadline: DEADLINE,
+    };
+    by = await sign("EmergencyReview", judged, "otto");
+    const { words, noteHash } = judged;
+    await emergencies.reviewBySignature(
+      emergencyId,
+      finding,
+      noteHash,
+      id(words),
+      DEADLINE,
+      wallets.otto.address,
+      by.otto,
+    );
+  }
+
   const batches = [];
   const start = await log.head();
   for (const groups of GROUPS) {
@@ -235,8 +301,10 @@ export async function produce() {
     ConsentryRoles: roles,
     PatientRegistry: patients,
     CareTeams: teams,
+    EmergencyAccess: emergencies,
     ConsentRegistry: consents,
     AccessLog: log,
+    PasskeyVerifier: passkeys,
   };
   return {
     chainId: 31337,
@@ -245,6 +313,7 @@ export async function produce() {
     actors,
     messages,
     consentIds,
+    emergencyIds,
     log: { start, batches },
   };
 }

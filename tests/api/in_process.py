@@ -11,9 +11,16 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Scope
 
 from app.api.application import create_application
+from app.api.oauth.ground import OauthGround
+from app.api.oauth.id_tokens import SigningKey
+from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
-from app.api.wiring import Wiring
+from app.api.wiring import EmergencyRules, Reach, Wiring
+from app.chain.artefacts import NAMES
+from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Contract, Deployment
+from app.chain.vouching import Vouched
 from app.core.consent.basis import role_id
 from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, RoleSet
 from app.core.consent.fold import fold_all
@@ -21,33 +28,43 @@ from app.core.consent.mirror import Standing
 from app.core.consent.state import GENESIS, State
 from app.core.consent.terms import Purpose, Role, Window
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
+from app.core.signing.passkey import RelyingParty
 from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies
 from app.store.engine import Database
+from app.store.erasures import Erasures
+from app.store.guardian_names import GuardianNames
+from app.store.outbox import NewCall, Outbox, OutboxCall
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
+from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 
 NOW = UnixTime(1_790_000_000)
 CHAIN_ID = 31337
 SITE_KEY = bytes(32)
-PATIENT, PHYSICIAN, AUDITOR, STRANGER = (Address(bytes([n]) * 20) for n in (1, 2, 3, 4))
+SIGNING_KEY = SigningKey(bytes(range(1, 33)))
+PATIENT, PHYSICIAN, AUDITOR, STRANGER, REGISTRAR, GUARDIAN, RELAYER = (
+    Address(bytes([n]) * 20) for n in (1, 2, 3, 4, 5, 6, 7)
+)
 PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
     CHAIN_ID,
     BlockRef(0, BlockHash(bytes(32))),
-    {
-        name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32))
-        for at, name in enumerate(("ConsentryRoles", "PatientRegistry", "CareTeams", "ConsentRegistry", "AccessLog"))
-    },
+    {name: Contract(Address(bytes([0xC0 + at]) * 20), "abi.json", bytes(32)) for at, name in enumerate(NAMES)},
 )
 _ALWAYS = Window(UnixTime(0), UnixTime(1 << 40))
 BEFORE: tuple[Event, ...] = (
     RoleSet(role_id(Role.PHYSICIAN), PHYSICIAN, _ALWAYS),
     RoleSet(role_id(Role.AUDITOR), AUDITOR, _ALWAYS),
+    RoleSet(role_id(Role.REGISTRAR), REGISTRAR, _ALWAYS),
     PatientEnrolled(PATIENT_KEY, Address(bytes([9]) * 20), _ALWAYS.end),
     PatientClaimed(PATIENT_KEY, PATIENT, Signer(PATIENT)),
 )
@@ -65,11 +82,22 @@ class SilentOrigin:
 
 
 @dataclass(slots=True)
+class Vouchers:
+    """Who vouches for whom, as a test says."""
+
+    known: dict[Address, Vouched] = field(default_factory=dict)
+
+    async def find(self, account: Address, _entry: bytes) -> Vouched | None:
+        return self.known.get(account)
+
+
+@dataclass(slots=True)
 class InProcess:
     """``state`` is what the chain says at the head; ``final`` is what it says finally, the same unless given."""
 
     database: Database
     origin: SilentOrigin = field(default_factory=SilentOrigin)
+    vouching: Vouchers = field(default_factory=Vouchers)
     state: State = field(default_factory=lambda: fold_all(GENESIS, BEFORE))
     final: State | None = None
     now: UnixTime = NOW
@@ -77,7 +105,7 @@ class InProcess:
     application: ASGIApp = field(init=False)
 
     def __post_init__(self) -> None:
-        patients = Patients(self.database)
+        patients = Patients(self.database, clock=lambda: self.now)
         self.wiring = cast(
             "Wiring",
             _Parts(
@@ -86,7 +114,12 @@ class InProcess:
                 domains=Wiring.domains.fget(SimpleNamespace(place=Place("", CHAIN_ID), deployment=DEPLOYMENT)),  # type: ignore[attr-defined]
                 site_key=SITE_KEY,
                 token_lifetime_s=600,
+                claim_lifetime_s=600,
+                move_delay_s=3600,
                 standing=self._standing,
+                snapshot=lambda: None,
+                emergency_rules=EmergencyRules(longest_s=14_400, quota=2),
+                emergencies=Emergencies(self.database, clock=lambda: self.now),
                 accesses=Accesses(self.database),
                 clock=lambda: self.now,
                 random_bytes=bytes,
@@ -94,14 +127,39 @@ class InProcess:
                 origin=self.origin,
                 sessions=Sessions(self.database, clock=lambda: self.now),
                 siwe_nonces=SiweNonces(self.database),
+                passkeys=Passkeys(self.database),
+                passkey_challenges=PasskeyChallenges(self.database),
+                relying_party=RelyingParty("http://localhost:8080", DEPLOYMENT.address("PasskeyVerifier")),
                 patients=patients,
                 consents=Consents(self.database),
-                access_requests=AccessRequests(self.database),
+                access_requests=AccessRequests(self.database, clock=lambda: self.now),
                 directory=Directory(self.database),
+                oauth=OauthServer(
+                    OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
+                ),
+                contacts=Contacts(self.database),
+                reach=Reach(mail=True, webhooks=True, private_webhooks=False),
+                typesetter=Typesetter(),
+                vouching=self.vouching,
+                guardian_names=GuardianNames(self.database),
+                recoveries=Recoveries(self.database, clock=lambda: self.now),
+                erasures=Erasures(self.database, patients, clock=lambda: self.now),
+                contracts=Contracts.of(DEPLOYMENT),
+                relayer=RELAYER,
+                relayed=self._relayed,
+                relay=self._relay,
+                wake_relay=lambda: None,
+                outbox=Outbox(self.database),
             ),
         )
 
         self.application = create_application(self.wiring)
+
+    def _relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:
+        return NewCall(RELAYER, kind, reference, call.to, call.data)
+
+    async def _relay(self, kind: str, reference: bytes, call: CallData) -> OutboxCall:
+        return await self.wiring.outbox.enqueue(self._relayed(kind, reference, call))
 
     def _standing(self) -> Standing:
         final = self.state if self.final is None else self.final
@@ -110,11 +168,11 @@ class InProcess:
     async def enrolled(self) -> None:
         await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))
 
-    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> "Answer":
-        """One request of that actor, signed in for it."""
+    async def call(self, who: Address | Signer | None, method: str, path: str, body: object = None) -> "Answer":
+        """One request of that actor or signer, signed in for it."""
         headers = []
         if who is not None:
-            token, _ = await self.wiring.sessions.create(who, Purpose.TREAT, UnixTime(self.now + 600))
+            token, _ = await self.wiring.sessions.create(Signer(who), Purpose.TREAT, UnixTime(self.now + 600))
             headers.append((b"authorization", b"Bearer " + token.encode()))
         if body is not None:
             headers.append((b"content-type", b"application/json"))

@@ -55,7 +55,10 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Wallet:
-    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193)."""
+    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193).
+
+    ``address``: of the contract that the key signs for, where it is no plain wallet.
+    """
 
     account: LocalAccount
     code: int | None = None
@@ -63,6 +66,12 @@ class Wallet:
     knows_chain: bool = True
     asked: list[str] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
+    address: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The account that pages are told."""
+        return self.address or self.account.address
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked.append(method)
@@ -74,7 +83,7 @@ class Wallet:
 
     def _done(self, method: str, params: list[Any]) -> object:
         if method == "eth_requestAccounts":
-            return [self.account.address]
+            return [self.shown]
         if method == "eth_chainId":
             return hex(self.chain_id)
         if method == "wallet_switchEthereumChain":
@@ -84,13 +93,13 @@ class Wallet:
             return self._typed(*params)
         assert method == "personal_sign", method
         message, address = params
-        assert address.lower() == self.account.address.lower()
+        assert address.lower() == self.shown.lower()
         return "0x" + self.account.sign_message(encode_defunct(hexstr=message)).signature.hex()
 
     def _typed(self, address: str, text: str) -> str:
         """Signs as wallets do, and keeps what it was given."""
         document = json.loads(text)
-        assert address.lower() == self.account.address.lower()
+        assert address.lower() == self.shown.lower()
         assert int(document["domain"]["chainId"]) == self.chain_id, "wallets sign for the chain they are on"
         self.documents.append(document)
         return sign_typed(self.account, document)

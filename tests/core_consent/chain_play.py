@@ -8,21 +8,36 @@ from coincurve import PrivateKey
 
 from app.chain.anvil import DEVELOPMENT_KEYS
 from app.chain.contracts import CallData
+from app.chain.deploy import EMERGENCY_DURATION_S, EMERGENCY_QUOTA
 from app.chain.events import EventReader, place_of
 from app.chain.quantities import items, to_data, to_quantity
 from app.chain.rpc import Call
 from app.core.consent.basis import NO_STUDY, person, role_id
-from app.core.consent.events import Event
+from app.core.consent.emergencies import Opening, emergency_id
+from app.core.consent.events import NO_WARD, Event
 from app.core.consent.fold import fold
 from app.core.consent.grants import Consent
 from app.core.consent.policy import AccessRequest
 from app.core.consent.sharing import ancestors
 from app.core.consent.state import GENESIS, Patient, Revoked, State
-from app.core.consent.terms import ALL_DATES, Action, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
+from app.core.consent.terms import (
+    ALL_DATES,
+    Action,
+    Capacity,
+    DateSpan,
+    Effect,
+    Finding,
+    Purpose,
+    Role,
+    TeamPart,
+    Terms,
+    Window,
+)
 from app.core.identifiers import (
     Address,
     BasisId,
     ConsentId,
+    EmergencyId,
     Grantee,
     PatientKey,
     Signer,
@@ -35,6 +50,8 @@ from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
+    EmergencyAccess,
+    EmergencyReview,
     GuardianChange,
     Message,
     MoveAcceptance,
@@ -49,7 +66,7 @@ from tests.support.consents import domains, signed
 
 # Few people in many parts: patients are physicians too, and a guardian may be a controller elsewhere.
 PEOPLE = ("patient1", "patient2", "physician1", "physician2")
-PURPOSES = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT, Purpose.PWATRNY)
+PURPOSES = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT, Purpose.PWATRNY, Purpose.ETREAT)
 TEAMS = (Grantee(b"\x01" * 32), Grantee(b"\xff" * 32))
 DATES = (None, *map(StudyDate, (19991231, 20191231, 20200101, 20260229)))
 _LONGEST_S = 4_000
@@ -64,6 +81,11 @@ def signer_of(name: str) -> Signer:
     return Signer(bytes(signer(name).address))
 
 
+def _acts(patient: Patient, at: UnixTime) -> bool:
+    """Whether the patient's controller acts at that time: a ward's until the ward is of age."""
+    return patient.actor is not None and patient.capacity_of(patient.actor, at) is not Capacity.NONE
+
+
 @dataclass(slots=True)
 class Play:
     """A chain, and the mirror's state of it. Whoever plays only does what the state says can be done."""
@@ -76,6 +98,7 @@ class Play:
     patients: list[PatientKey] = field(default_factory=list)
     studies: list[StudyKey] = field(default_factory=list)
     granted: dict[PatientKey, list[ConsentId]] = field(default_factory=dict)
+    opened: list[EmergencyId] = field(default_factory=list)
     _read_to: int = 0
 
     async def begin(self) -> None:
@@ -89,6 +112,7 @@ class Play:
         moves = (
             *(self._role, self._patient, self._patient, self._team, self._team),
             *(self._grant, self._grant, self._several, *[self._share] * 8, self._role, self._revoke),
+            *(self._open, self._open, self._open, self._review, self._erase),
         )
         made = None
         while made is None:
@@ -143,7 +167,8 @@ class Play:
         self._read_to = height + 1
 
     async def _role(self, at: UnixTime) -> bool | None:
-        role, account = role_id(Role.PHYSICIAN), signer(self.rng.choice(PEOPLE)).address
+        role = role_id(self.rng.choice([Role.PHYSICIAN, Role.PHYSICIAN, Role.EMERGENCY]))
+        account = signer(self.rng.choice(PEOPLE)).address
         roles = self.chain.contracts.roles
         if self.state.role_window(role, account) is not None and self.rng.random() < 0.15:
             return await self._send("admin", roles.withdraw_role(role, account), at)
@@ -157,18 +182,67 @@ class Play:
         patient = self.state.patient(key)
         if patient is None:
             claimer = Address(keccak256(PrivateKey(key).public_key.format(compressed=False)[1:])[12:])
-            enrol = self.chain.contracts.patients.enrol(key, claimer, UnixTime(at + 50_000))
+            # Every other one is a ward, so that there always is one.
+            is_ward = self.patients.index(key) % 2
+            ward_until = UnixTime(at + self.rng.randrange(1, 25 * _LONGEST_S)) if is_ward else NO_WARD
+            enrol = self.chain.contracts.patients.enrol(key, claimer, UnixTime(at + 50_000), ward_until)
             return await self._send("registrar", enrol, at)
         if not patient.claimed:
-            return await self._claim(key, at)
+            return await self._claim(key, at) if patient.is_claimable(at) else None
         if patient.move is not None and self.rng.random() < 0.7:
             return await self._end_move(patient, at)
-        if self.rng.random() < 0.3:
+        acts = _acts(patient, at)
+        if self.rng.random() < 0.3 or not acts:
             new = signer_of(self.rng.choice(PEOPLE))
-            if new == patient.controller:
+            if new == patient.controller and acts:
                 return None
             return await self._send("registrar", self.chain.contracts.patients.start_move(key, new), at)
         return await self._guardian(patient, at)
+
+    async def _erase(self, at: UnixTime) -> bool | None:
+        """One or two of them: what is erased has no history any more, and another patient comes in its place."""
+        patient = self.state.patient(self.rng.choice(self.patients))
+        if patient is None or patient.erased or len(self.patients) > 3 or self.rng.random() < 0.6:
+            return None
+        self.patients.append(PatientKey(self.rng.randbytes(32)))
+        return await self._send("registrar", self.chain.contracts.patients.erase(patient.key), at)
+
+    async def _open(self, at: UnixTime) -> bool | None:
+        """By transaction or signature, now or a while ago (a chain that was away)."""
+        patient, name = self.state.patient(self.rng.choice(self.patients)), self.rng.choice(PEOPLE)
+        actor = signer(name).address
+        start = UnixTime(at + self.rng.choice([60, 0, -self.rng.randrange(_LONGEST_S)]))
+        role = self.state.role_window(role_id(Role.EMERGENCY), actor)
+        if patient is None or patient.erased or role is None or not role.holds(start):
+            return None
+        if self.state.openings_on(actor, start) >= EMERGENCY_QUOTA:
+            return None
+        window = Window(start, UnixTime(start + self.rng.randrange(1, EMERGENCY_DURATION_S + 1)))
+        opening = Opening(patient.key, self.rng.randbytes(32), window, self.rng.randbytes(32))
+        emergencies = self.chain.contracts.emergencies
+        if self.rng.random() < 0.5:
+            sent = await self._send(name, emergencies.open(opening), at)
+        else:
+            message = EmergencyAccess(opening)
+            signature, hashed = self._sign(message, name), self._words(message)[1]
+            call = emergencies.open_by_signature(opening, hashed, signer_of(name), signature)
+            sent = await self._send("relayer", call, at)
+        deployment = self.chain.deployment
+        self.opened.append(emergency_id(opening, actor, deployment.chain_id, deployment.address("EmergencyAccess")))
+        return sent
+
+    async def _review(self, at: UnixTime) -> bool | None:
+        left = [one for one in self.state.emergencies.values() if one.review is None]
+        if not left:
+            return None
+        one, finding = self.rng.choice(left), self.rng.choice(list(Finding))
+        emergencies = self.chain.contracts.emergencies
+        if self.rng.random() < 0.5:
+            return await self._send("auditor", emergencies.review(one.id, finding, self.rng.randbytes(32)), at)
+        review = EmergencyReview(one.id, finding, bytes(32), UnixTime(at + 60))
+        signature, hashed = self._sign(review, "auditor"), self._words(review)[1]
+        call = emergencies.review_by_signature(review, hashed, signer_of("auditor"), signature)
+        return await self._send("relayer", call, at)
 
     async def _claim(self, key: PatientKey, at: UnixTime) -> bool:
         who = self.rng.choice(PEOPLE)
@@ -184,7 +258,7 @@ class Play:
         patients, deadline = self.chain.contracts.patients, UnixTime(at + MOVE_DELAY_S + 60)
         old = self._name(patient.controller)
         assert patient.move is not None
-        if self.rng.random() < 0.4:
+        if self.rng.random() < 0.4 and _acts(patient, at):
             if self.rng.random() < 0.5:
                 return await self._send(old, patients.veto_move(patient.key), at)
             veto = MoveVeto(patient.key, patient.move_nonce, deadline)
@@ -198,7 +272,8 @@ class Play:
     async def _guardian(self, patient: Patient, at: UnixTime) -> bool:
         removed = self.rng.random() < 0.2
         guardian = _NOBODY if removed else signer_of(self.rng.choice(PEOPLE))
-        until = UnixTime(0 if removed else at + self.rng.randrange(1, _LONGEST_S))
+        latest = _LONGEST_S if not patient.ward_until else min(_LONGEST_S, patient.ward_until - at + 1)
+        until = UnixTime(0 if removed else at + self.rng.randrange(1, max(latest, 2)))
         patients, controller = self.chain.contracts.patients, self._name(patient.controller)
         if self.rng.random() < 0.5:
             return await self._send(controller, patients.set_guardian(patient.key, guardian, until), at)
@@ -215,6 +290,8 @@ class Play:
         guardian = patient.guardian
         if guardian is not None and at < guardian.until and self.rng.random() < 0.4:
             return patient, self._name(guardian.signer)
+        if not _acts(patient, at):
+            return None
         return patient, self._name(patient.controller)
 
     async def _team(self, at: UnixTime) -> bool:
@@ -242,9 +319,9 @@ class Play:
         return await self._send("relayer", call, at)
 
     async def _share(self, at: UnixTime) -> bool | None:
-        """A physician passes on what is theirs, as it is or narrower."""
+        """A physician passes on what is theirs, as it is or narrower; an erased patient's too, which opens nothing."""
         patient = self.state.patient(self.rng.choice(self.patients))
-        if patient is None or not patient.claimed:
+        if patient is None:
             return None
         able = [one for one in patient.live_consents() if one.share_depth and self._stands(patient, one, at)]
         if not able:

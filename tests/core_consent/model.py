@@ -7,16 +7,20 @@ from typing import Any
 
 from app.core.consent.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
 from app.core.consent.events import (
+    NO_WARD,
     ConsentGranted,
     ConsentRevoked,
     ControllerMoved,
     DirectoryEntrySet,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     MoveStarted,
     MoveVetoed,
     PatientClaimed,
     PatientEnrolled,
+    PatientErased,
     RoleSet,
     RoleWithdrawn,
     TeamCreated,
@@ -30,6 +34,7 @@ from app.core.consent.terms import (
     Capacity,
     DateSpan,
     Effect,
+    Finding,
     Purpose,
     Role,
     TeamPart,
@@ -40,6 +45,7 @@ from app.core.identifiers import (
     Address,
     BasisId,
     ConsentId,
+    EmergencyId,
     Grantee,
     PatientKey,
     Signer,
@@ -55,16 +61,26 @@ DENIED = None  # what permits() says when a consent denies: not even an empty tu
 
 def permits(events: Sequence[Event], request: AccessRequest, now: int) -> tuple[BasisId, ...] | None:
     """Every basis that permits, or None where a consent denies. Looks at all events anew."""
+    if any(isinstance(event, PatientErased) and event.patient == request.patient for event in events):
+        return ()
+    emergency = _emergency(events, request, now)
+    others = _permits_without_emergency(events, request, now)
+    return others if emergency is None else (emergency, *(others or ()))
+
+
+def _permits_without_emergency(events: Sequence[Event], request: AccessRequest, now: int) -> tuple[BasisId, ...] | None:
     controller, guardian = _who_acts(events, request.patient)
     if controller is None:
         return ()
     if request.action is not Action.SHARE:
-        if request.actor == controller and request.purpose is Purpose.PATRQT:
+        ward_until = ward_end(events, request.patient)
+        controls = request.actor == controller
+        if controls and not ward_until and request.purpose is Purpose.PATRQT:
             return (SELF,)
-        family = request.purpose in {Purpose.FAMRQT, Purpose.PWATRNY}
-        if family and guardian is not None and guardian.actor == request.actor and now < guardian.until:
+        guards = guardian is not None and guardian.actor == request.actor and now < guardian.until
+        if request.purpose in {Purpose.FAMRQT, Purpose.PWATRNY} and (guards or (controls and now < ward_until)):
             return (GUARDIAN,)
-    if not _is_physician(events, request.actor, now):
+    if not _holds(events, Role.PHYSICIAN, request.actor, now):
         return ()
     live = {event.consent: event.terms for event in _live(events, request.patient)}
     found = []
@@ -76,6 +92,31 @@ def permits(events: Sequence[Event], request: AccessRequest, now: int) -> tuple[
         if _stands(events, live, terms.parent, request, now):
             found.append(BasisId(consent))
     return tuple(found)
+
+
+def _emergency(events: Sequence[Event], request: AccessRequest, now: int) -> BasisId | None:
+    """The last emergency of the actor for the patient, where it opens what is asked for."""
+    if request.purpose is not Purpose.ETREAT or request.action is Action.SHARE:
+        return None
+    last = None
+    for event in events:
+        if isinstance(event, EmergencyOpened) and (event.actor, event.patient) == (request.actor, request.patient):
+            last = event
+    if last is None or not last.window.start <= now < last.window.end:
+        return None
+    for event in events:
+        if isinstance(event, EmergencyReviewed) and event.emergency == last.emergency and event.finding == 2:
+            return None
+    return BasisId(last.emergency) if _holds(events, Role.EMERGENCY, request.actor, now) else None
+
+
+def ward_end(events: Sequence[Event], patient: PatientKey) -> UnixTime:
+    """When the patient's time as a ward ends; 0 for who is none."""
+    end = UnixTime(0)
+    for event in events:
+        if isinstance(event, PatientEnrolled | ControllerMoved) and event.patient == patient:
+            end = event.ward_until
+    return end
 
 
 def _live(events: Sequence[Event], patient: PatientKey) -> list[ConsentGranted]:
@@ -136,12 +177,12 @@ def _who_acts(events: Sequence[Event], patient: PatientKey) -> tuple[Address | N
     return controller, guardian
 
 
-def _is_physician(events: Sequence[Event], actor: Address, now: int) -> bool:
+def _holds(events: Sequence[Event], role: Role, actor: Address, now: int) -> bool:
     held = False
     for event in events:
         if not isinstance(event, RoleSet | RoleWithdrawn):
             continue
-        if (event.role, event.account) == (role_id(Role.PHYSICIAN), actor):
+        if (event.role, event.account) == (role_id(role), actor):
             held = isinstance(event, RoleSet) and event.window.start <= now < event.window.end
     return held
 
@@ -177,6 +218,10 @@ class _Known:
     epoch: int = 0
     used: tuple[ConsentGranted, ...] = ()
     revoked: tuple[ConsentId, ...] = ()
+    is_enrolled: bool = False
+    is_erased: bool = False
+    ward_until: UnixTime = NO_WARD
+    ready_at: UnixTime = NO_WARD
 
 
 class Maker:
@@ -203,7 +248,7 @@ class Maker:
 
     def requests(self) -> list[AccessRequest]:
         """Every question about the maker's people, patients and studies, and about no study, for some purposes."""
-        purposes = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT)
+        purposes = (Purpose.TREAT, Purpose.PATRQT, Purpose.FAMRQT, Purpose.ETREAT)
         return [
             AccessRequest(actor, patient, study, action, purpose, self.rng.choice(DATES))
             for actor in self.actors
@@ -216,8 +261,9 @@ class Maker:
     def event(self, before: Sequence[Event]) -> Event:
         kinds = (
             *(self._role, self._role, self._enrol_or_claim, self._enrol_or_claim, self._directory),
-            *(self._team, self._team, *[self._share] * 4, self._role, *[self._grant] * 4),
-            *(self._grant, self._grant, self._grant, self._grant, self._revoke, self._guardian, self._move),
+            *(self._team, self._team, *[self._share] * 6, self._role, *[self._grant] * 8),
+            *(self._grant, self._grant, self._grant, self._grant, self._revoke, self._guardian, self._move, self._move),
+            *(self._open, self._open, self._open, self._review, self._role, self._erase, self._enrol_or_claim),
         )
         while True:
             made = self.rng.choice(kinds)(before)
@@ -236,7 +282,7 @@ class Maker:
         return Window(UnixTime(start), UnixTime(start + self.rng.randrange(40, 120)))
 
     def _role(self, before: Sequence[Event]) -> Event | None:
-        role = role_id(self.rng.choice([Role.PHYSICIAN, Role.PHYSICIAN, Role.REGISTRAR]))
+        role = role_id(self.rng.choice([*[Role.PHYSICIAN] * 3, *[Role.EMERGENCY] * 2, Role.REGISTRAR]))
         account = Address(self.rng.choice(self.people))
         held = False
         for event in before:
@@ -266,7 +312,7 @@ class Maker:
         patient = self.rng.choice(self.patients)
         known = self._known(before, patient)
         live = [event for event in known.used if event.consent not in known.revoked and event.terms.share_depth]
-        if not live:
+        if not live:  # an erased patient's too: nothing keeps a grantee from it, and it opens nothing
             return None
         parent = self.rng.choice(live)
         given = parent.terms
@@ -311,13 +357,41 @@ class Maker:
 
     def _enrol_or_claim(self, before: Sequence[Event]) -> Event | None:
         patient = self.rng.choice(self.patients)
-        if self._known(before, patient).controller is not None:
+        known = self._known(before, patient)
+        if known.controller is not None or known.is_erased:
             return None
-        enrolled = any(isinstance(event, PatientEnrolled) and event.patient == patient for event in before)
-        if enrolled and self.rng.random() < 0.8:
+        if known.is_enrolled and self.rng.random() < 0.8:
             controller = self.rng.choice(self.people)
             return PatientClaimed(patient, Address(controller), controller)
-        return PatientEnrolled(patient, Address(self.rng.randbytes(20)), self.time())
+        ward_until = self.rng.choice([UnixTime(0), UnixTime(0), self.time()])
+        return PatientEnrolled(patient, Address(self.rng.randbytes(20)), self.time(), ward_until)
+
+    def _erase(self, before: Sequence[Event]) -> Event | None:
+        """Seldom: what is erased has no history any more."""
+        patient = self.rng.choice(self.patients)
+        known = self._known(before, patient)
+        if not known.is_enrolled or known.is_erased or self.rng.random() < 0.9:
+            return None
+        return PatientErased(patient)
+
+    def _open(self, before: Sequence[Event]) -> Event | None:
+        patient = self.rng.choice(self.patients)
+        known = self._known(before, patient)
+        if not known.is_enrolled or known.is_erased:
+            return None
+        actor, window = Address(self.rng.choice(self.people)), self.rng.choice([self._window(), self._long_window()])
+        emergency, reason_hash, salt = (self.rng.randbytes(32) for _ in range(3))
+        return EmergencyOpened(patient, EmergencyId(emergency), actor, reason_hash, window, salt)
+
+    def _review(self, before: Sequence[Event]) -> Event | None:
+        reviewed = {event.emergency for event in before if isinstance(event, EmergencyReviewed)}
+        opened = [e for e in before if isinstance(e, EmergencyOpened) and e.emergency not in reviewed]
+        if not opened:
+            return None
+        one = self.rng.choice(opened)
+        reviewer = self.rng.choice([actor for actor in self.actors if actor != one.actor])
+        finding = self.rng.choice(list(Finding))
+        return EmergencyReviewed(one.patient, one.emergency, reviewer, finding, self.rng.randbytes(32))
 
     def _guardian(self, before: Sequence[Event]) -> Event | None:
         patient = self.rng.choice(self.patients)
@@ -325,8 +399,9 @@ class Maker:
             return None
         if self.rng.random() < 0.3:
             return GuardianSet(patient, NOBODY, Signer(b""), UnixTime(0))
-        guardian = self.rng.choice(self.people)
-        return GuardianSet(patient, Address(guardian), guardian, self.time())
+        guardian, until = self.rng.choice(self.people), self.time()
+        ward_until = self._known(before, patient).ward_until
+        return GuardianSet(patient, Address(guardian), guardian, min(until, ward_until or until))
 
     def _move(self, before: Sequence[Event]) -> Event | None:
         patient = self.rng.choice(self.patients)
@@ -336,7 +411,9 @@ class Maker:
         if known.move is not None and self.rng.random() < 0.8:
             if self.rng.random() < 0.5:
                 return MoveVetoed(patient)
-            return ControllerMoved(patient, Address(known.move), known.move)
+            came_of_age = known.ready_at > known.ward_until and self.rng.random() < 0.5
+            ward_until = UnixTime(0) if came_of_age else known.ward_until
+            return ControllerMoved(patient, Address(known.move), known.move, ward_until)
         others = [signer for signer in self.people if signer != known.controller]
         return MoveStarted(patient, self.rng.choice(others), self.time())
 
@@ -344,7 +421,7 @@ class Maker:
         if known.guardian and self.rng.random() < 0.3:
             return Address(known.guardian), Capacity.GUARDIAN
         assert known.controller is not None
-        return Address(known.controller), Capacity.CONTROLLER
+        return Address(known.controller), Capacity.GUARDIAN if known.ward_until else Capacity.CONTROLLER
 
     def _grant(self, before: Sequence[Event]) -> Event | None:
         patient = self.rng.choice(self.patients)
@@ -382,13 +459,16 @@ class Maker:
 
     @staticmethod
     def _known(before: Sequence[Event], patient: PatientKey) -> _Known:
-        known = _Known()
+        known = _Known(ward_until=ward_end(before, patient))
+        about = [event for event in before if getattr(event, "patient", None) == patient]
+        known.is_enrolled = any(isinstance(event, PatientEnrolled) for event in about)
+        known.is_erased = any(isinstance(event, PatientErased) for event in about)
         for event in before:
             if getattr(event, "patient", None) == patient:
                 if isinstance(event, PatientClaimed | ControllerMoved):
                     known.controller, known.move = event.controller, None
                 elif isinstance(event, MoveStarted):
-                    known.move = event.controller
+                    known.move, known.ready_at = event.controller, event.ready_at
                 elif isinstance(event, MoveVetoed):
                     known.move = None
                 elif isinstance(event, GuardianSet):
@@ -398,4 +478,6 @@ class Maker:
                     known.revoked = (*known.revoked, event.consent)
             elif isinstance(event, ConsentGranted) and event.terms.patient == patient:
                 known.used = (*known.used, event)
+        if known.is_erased:
+            known.controller = None
         return known

@@ -4,21 +4,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from app.core.consent.basis import GUARDIAN, role_id
 from app.core.consent.basis import person as grantee_of
-from app.core.consent.basis import role_id
 from app.core.consent.fold import fold_all
 from app.core.consent.grants import Consent
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import AccessRequest, Deny, DenyReason, Permit, Verdict, decide, holds_role, permitting
 from app.core.consent.state import GENESIS, State
 from app.core.consent.terms import Capacity, Role
-from app.core.identifiers import BlockHash, BlockRef, ConsentId, UnixTime
+from app.core.identifiers import BlockHash, BlockRef, ConsentId, EmergencyId, UnixTime
 from tests.core_consent.model import T0, Maker, permits
 
 
 def test_decide_agrees_with_the_rules_read_afresh(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
     verdicts, found = {True: 0, False: 0}, Counter[str]()
-    for _ in range(run_size(12, 2_000)):
+    for _ in range(run_size(16, 2_000)):
         maker = Maker(rng, patients=2, people=4)
         events = maker.history(rng.randrange(150))
         state = fold_all(GENESIS, events)
@@ -37,12 +37,15 @@ def test_decide_agrees_with_the_rules_read_afresh(rng: random.Random, run_size: 
             verdicts[isinstance(verdict, Permit)] += 1
             found.update(_kinds_of(state, request, verdict))
     assert min(verdicts.values()) > 100
-    assert {"by team", "in bounds", "shared on"} <= set(found), found
+    assert {"by team", "in bounds", "shared on", "in an emergency", "of a ward"} <= set(found), found
 
 
 def _kinds_of(state: State, request: AccessRequest, verdict: Verdict) -> Iterator[str]:
     """What the consent that decides is, so that the histories are seen to reach every kind."""
     patient = state.patient(request.patient)
+    if isinstance(verdict, Permit):
+        yield from ["in an emergency"] if EmergencyId(verdict.basis) in state.emergencies else []
+        yield from ["of a ward"] if patient is not None and patient.ward_until and verdict.basis == GUARDIAN else []
     consent = patient.consent(ConsentId(verdict.basis)) if patient is not None and isinstance(verdict, Permit) else None
     if isinstance(consent, Consent):
         yield from ["by team"] if consent.grantee != grantee_of(request.actor) else []
@@ -70,15 +73,19 @@ def test_patients_of_an_actor_are_those_it_may_ask_about(rng: random.Random) -> 
                 guards = patient is not None and patient.guardian is not None and patient.guardian.actor == person
                 grantees = [grantee_of(person), *(t for t in maker.teams if t in state.ever_named_as(person))]
                 named = patient is not None and bool(patient.consents_for(grantees))
-                assert (key in state.patients_of(person)) == (controls or guards or named)
+                broken = [one for one in state.emergencies_of(key) if one.actor == person]
+                assert (key in state.patients_of(person)) == (controls or guards or named or bool(broken))
+                assert state.last_emergency(key, person) == (broken[-1] if broken else None)
                 assert (key in state.patients_controlled_by(person)) == controls
                 if patient is not None:
                     capacity = patient.capacity_of(person, now)
-                    assert (capacity is Capacity.CONTROLLER) == controls
-                    if capacity is Capacity.GUARDIAN:
+                    in_charge = controls and now < patient.ward_until
+                    assert (capacity is Capacity.CONTROLLER) == (controls and not patient.ward_until)
+                    if capacity is Capacity.GUARDIAN and not in_charge:
                         assert patient.guardian is not None
                         assert guards
                         assert now < patient.guardian.until
+                    assert not in_charge or capacity is Capacity.GUARDIAN
     assert asked > 100
 
 

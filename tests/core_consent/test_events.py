@@ -18,12 +18,15 @@ from app.core.consent.events import (
     ConsentRevoked,
     ControllerMoved,
     DirectoryEntrySet,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     MoveStarted,
     MoveVetoed,
     PatientClaimed,
     PatientEnrolled,
+    PatientErased,
     RoleSet,
     RoleWithdrawn,
     TeamCreated,
@@ -77,12 +80,23 @@ def log_for(event: Event) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
             return log_of("RoleWithdrawn", {"role": role, "account": account})
         case DirectoryEntrySet(account, entry):
             return log_of("DirectoryEntrySet", {"account": account, "entryHash": entry})
-        case PatientEnrolled(patient, claim_key, until):
-            values = {"patientKey": patient, "claimKey": claim_key, "claimUntil": until}
+        case PatientEnrolled(patient, claim_key, until, ward_until):
+            values = {"patientKey": patient, "claimKey": claim_key, "claimUntil": until, "wardUntil": ward_until}
             return log_of("PatientEnrolled", values)
-        case PatientClaimed(patient, actor, controller) | ControllerMoved(patient, actor, controller):
-            name = type(event).__name__
-            return log_of(name, {"patientKey": patient, "actor": actor, "controller": controller})
+        case PatientClaimed(patient, actor, controller):
+            return log_of("PatientClaimed", {"patientKey": patient, "actor": actor, "controller": controller})
+        case ControllerMoved(patient, actor, controller, ward_until):
+            values = {"patientKey": patient, "actor": actor, "controller": controller, "wardUntil": ward_until}
+            return log_of("ControllerMoved", values)
+        case PatientErased(patient):
+            return log_of("PatientErased", {"patientKey": patient})
+        case EmergencyOpened(patient, emergency, actor, reason_hash, window, salt):
+            values = {"patientKey": patient, "emergencyId": emergency, "actor": actor, "reasonHash": reason_hash}
+            ends = {"validFrom": window.start, "validUntil": window.end}
+            return log_of("EmergencyOpened", {**values, **ends, "salt": salt})
+        case EmergencyReviewed(patient, emergency, reviewer, finding, note_hash):
+            values = {"patientKey": patient, "emergencyId": emergency, "reviewer": reviewer}
+            return log_of("EmergencyReviewed", {**values, "finding": finding, "noteHash": note_hash})
         case MoveStarted(patient, controller, ready_at):
             values = {"patientKey": patient, "newController": controller, "readyAt": ready_at}
             return log_of("MoveStarted", values)
@@ -118,7 +132,7 @@ def log_for(event: Event) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
 
 def some_events(rng: random.Random) -> list[Event]:
     """Random events of every kind, with signers of odd lengths among them."""
-    events = [event for _ in range(6) for event in Maker(rng).history(100)]
+    events = [event for _ in range(8) for event in Maker(rng).history(120)]
     for length in (20, 21, 31, 32, 33, 64, 84, 640):
         signer = Signer(rng.randbytes(length))
         patient = Maker(rng).patients[0]
@@ -136,7 +150,7 @@ def test_every_event_reads_as_the_abi_says(rng: random.Random) -> None:
     for event in some_events(rng):
         assert READER.read(log_for(event)) == event
         kinds.add(type(event).__name__)
-    assert len(kinds) == 14
+    assert len(kinds) == 17
 
 
 def test_every_event_of_the_contracts_is_known() -> None:
@@ -155,6 +169,7 @@ def test_every_event_of_the_contracts_is_known() -> None:
 _KINDS = (
     *(RoleSet, RoleWithdrawn, DirectoryEntrySet, PatientEnrolled, PatientClaimed, MoveStarted, MoveVetoed),
     *(ControllerMoved, GuardianSet, ConsentGranted, ConsentRevoked, AccessLogged, TeamCreated, TeamPartSet),
+    *(PatientErased, EmergencyOpened, EmergencyReviewed),
 )
 
 
@@ -178,7 +193,7 @@ def _mangle(how: str, log: dict[str, Any]) -> dict[str, Any]:
 
 def _sister(log: dict[str, Any]) -> Address:
     mark = int(log["address"][2:4], 16)
-    return Address(bytes([mark % 5 + 1]) * 20)
+    return Address(bytes([mark % len(NAMES) + 1]) * 20)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +229,14 @@ def _number(value: int) -> bytes:
         (RoleSet, 0, _number(1 << 48)),
         (PatientEnrolled, 0, b"\x01" + bytes(31)),
         (PatientEnrolled, 1, _number(1 << 48)),
+        (PatientEnrolled, 2, _number(1 << 48)),
+        (ControllerMoved, 0, _number(32)),
+        (ControllerMoved, 1, _number(1 << 48)),
+        (EmergencyOpened, 1, _number(1 << 48)),
+        (EmergencyOpened, 2, _number(1 << 48)),
+        (EmergencyReviewed, 0, _number(0)),
+        (EmergencyReviewed, 0, _number(3)),
+        (EmergencyReviewed, 0, _number(257)),
         (PatientClaimed, 0, _number(64)),
         (PatientClaimed, 1, _number(19)),
         (PatientClaimed, 1, _number(1 << 200)),

@@ -13,12 +13,15 @@ from app.core.consent.events import (
     ConsentRevoked,
     ControllerMoved,
     DirectoryEntrySet,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     MoveStarted,
     MoveVetoed,
     PatientClaimed,
     PatientEnrolled,
+    PatientErased,
     RoleSet,
     RoleWithdrawn,
     TeamCreated,
@@ -26,7 +29,7 @@ from app.core.consent.events import (
 from app.core.consent.fold import ContradictionError, fold, fold_all
 from app.core.consent.grants import Consent, append, only_plain
 from app.core.consent.state import GENESIS, INDEX_FROM, Guardian, Move, Revoked, State
-from app.core.consent.terms import Action, Capacity, Effect, Role, Terms, Window
+from app.core.consent.terms import Action, Capacity, Effect, Finding, Role, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -34,6 +37,7 @@ from app.core.identifiers import (
     BlockRef,
     Commitment,
     ConsentId,
+    EmergencyId,
     Grantee,
     PatientKey,
     RoleId,
@@ -77,6 +81,23 @@ def revoked(name: int = 7, epoch: int = 1, by: Signer = ANNA, capacity: int = 1)
 GUARDED: tuple[Event, ...] = (*CLAIMED, GuardianSet(PATIENT, Address(BEN), BEN, TIME))
 MOVING: tuple[Event, ...] = (*CLAIMED, MoveStarted(PATIENT, BEN, TIME))
 GRANTED: tuple[Event, ...] = (*CLAIMED, granted())
+OF_AGE = UnixTime(5_000)
+WARD: tuple[Event, ...] = (
+    PatientEnrolled(PATIENT, Address(BEN), TIME, OF_AGE),
+    PatientClaimed(PATIENT, Address(ANNA), ANNA),
+)
+SHAREABLE = replace(TERMS, actions=Action.VIEW | Action.SHARE, share_depth=1)
+ERASED: tuple[Event, ...] = (*GUARDED, granted(SHAREABLE), PatientErased(PATIENT))
+EMERGENCY = EmergencyId(b"\x0e" * 32)
+
+
+def opened(actor: Signer = DOCTOR, name: EmergencyId = EMERGENCY, window: Window = WINDOW) -> EmergencyOpened:
+    return EmergencyOpened(PATIENT, name, Address(actor), b"\x01" * 32, window, b"\x02" * 32)
+
+
+def reviewed(reviewer: Signer = BEN, patient: PatientKey = PATIENT) -> EmergencyReviewed:
+    return EmergencyReviewed(patient, EMERGENCY, Address(reviewer), Finding.JUSTIFIED, bytes(32))
+
 
 CONTRADICTIONS: dict[str, tuple[Sequence[Event], Event]] = {
     "a role for nobody": ((), RoleSet(REGISTRAR, NOBODY, WINDOW)),
@@ -139,6 +160,36 @@ CONTRADICTIONS: dict[str, tuple[Sequence[Event], Event]] = {
     "a revocation that skips an epoch": (GRANTED, revoked(epoch=2)),
     "a revocation that repeats an epoch": (GRANTED, revoked(epoch=0)),
     "a revocation by a stranger": (GRANTED, revoked(by=BEN)),
+    "a move to the same before a ward is of age": (WARD, MoveStarted(PATIENT, ANNA, OF_AGE)),
+    "a ward of age before the time": (
+        (*WARD, MoveStarted(PATIENT, BEN, OF_AGE)),
+        ControllerMoved(PATIENT, Address(BEN), BEN),
+    ),
+    "another time of a ward": (
+        (*WARD, MoveStarted(PATIENT, BEN, UnixTime(OF_AGE + 1))),
+        ControllerMoved(PATIENT, Address(BEN), BEN, UnixTime(OF_AGE + 1)),
+    ),
+    "a ward that was none": (MOVING, ControllerMoved(PATIENT, Address(BEN), BEN, OF_AGE)),
+    "a ward's guardian after the time": (WARD, GuardianSet(PATIENT, Address(BEN), BEN, UnixTime(OF_AGE + 1))),
+    "a ward's controller as one": (WARD, granted()),
+    "a ward's revocation by the controller as one": ((*WARD, granted(capacity=2)), revoked()),
+    "erased before enrolled": ((), PatientErased(PATIENT)),
+    "erased twice": (ERASED, PatientErased(PATIENT)),
+    "enrolled when erased": (ERASED, PatientEnrolled(PATIENT, Address(BEN), TIME)),
+    "claimed when erased": ((*ENROLLED, PatientErased(PATIENT)), PatientClaimed(PATIENT, Address(ANNA), ANNA)),
+    "a move of an erased patient": (ERASED, MoveStarted(PATIENT, BEN, TIME)),
+    "a consent of an erased patient": (ERASED, granted(name=8)),
+    "a revocation of an erased patient": (ERASED, revoked()),
+    "an emergency of an erased patient": (ERASED, opened()),
+    "an emergency of an unknown patient": ((), opened()),
+    "an emergency twice": ((*ENROLLED, opened()), opened(window=Window(TIME, OF_AGE))),
+    "an emergency of nobody": (ENROLLED, opened(Signer(NOBODY))),
+    "an emergency for no time": (ENROLLED, opened(window=Window(TIME, TIME))),
+    "a review of nothing": (ENROLLED, reviewed()),
+    "a review of another patient's": ((*ENROLLED, opened()), reviewed(patient=OTHER)),
+    "a review twice": ((*ENROLLED, opened(), reviewed()), reviewed(ANNA)),
+    "a review by the actor": ((*ENROLLED, opened()), reviewed(DOCTOR)),
+    "a review by nobody": ((*ENROLLED, opened()), reviewed(Signer(NOBODY))),
 }
 
 
@@ -241,6 +292,83 @@ def test_guardians_come_and_go() -> None:
     by_guardian = fold(state, granted(by=BEN, capacity=2))
     (consent,) = by_guardian.patients[PATIENT].live_consents()
     assert consent.capacity is Capacity.GUARDIAN
+
+
+def test_a_ward_is_acted_for_until_of_age_and_then_acts() -> None:
+    before, anna = UnixTime(OF_AGE - 1), Address(ANNA)
+    state = fold_all(GENESIS, WARD)
+    ward = state.patients[PATIENT]
+    assert ward.capacity_of(anna, before) is Capacity.GUARDIAN
+    assert ward.capacity_of(anna, OF_AGE) is Capacity.NONE
+    assert (ward.may_act_as(anna, before), ward.may_act_as(anna, OF_AGE)) == ((False, True), (False, False))
+    assert fold(state, granted(capacity=2)).patients[PATIENT].live_consents()[0].capacity is Capacity.GUARDIAN
+    # A guardian of one's own ends no later, and then has the rights of one.
+    state = fold(state, GuardianSet(PATIENT, Address(BEN), BEN, OF_AGE))
+    assert fold(state, granted(by=BEN, capacity=2)).patients[PATIENT].granted == 1
+    assert state.patients[PATIENT].may_act_as(Address(BEN), before) == (False, True)
+    # The record goes to the person, who may have the same key already.
+    state = fold(state, MoveStarted(PATIENT, ANNA, UnixTime(OF_AGE + 1)))
+    assert fold(state, ControllerMoved(PATIENT, anna, ANNA, OF_AGE)).patients[PATIENT].ward_until == OF_AGE
+    state = fold(state, ControllerMoved(PATIENT, anna, ANNA))
+    assert state.patients[PATIENT].ward_until == 0
+    assert state.patients[PATIENT].capacity_of(anna, OF_AGE) is Capacity.CONTROLLER
+    assert state.patients[PATIENT].may_act_as(anna, OF_AGE) == (True, False)
+
+
+def test_a_ward_is_claimed_before_it_is_of_age() -> None:
+    key, late = Address(BEN), UnixTime(10 * OF_AGE)
+    state = fold_all(GENESIS, [PatientEnrolled(PATIENT, key, late, OF_AGE)])
+    assert state.claimable_with(key, UnixTime(OF_AGE - 1)) is not None
+    assert state.claimable_with(key, OF_AGE) is None
+    state = fold(state, PatientEnrolled(PATIENT, key, late))
+    assert state.claimable_with(key, OF_AGE) is not None
+    assert state.patients[PATIENT].ward_until == 0
+
+
+def test_nobody_acts_for_the_erased() -> None:
+    state = fold_all(GENESIS, ERASED)
+    patient = state.patients[PATIENT]
+    assert (patient.erased, patient.claimed, patient.controller, patient.guardian) == (True, False, b"", None)
+    assert patient.capacity_of(Address(ANNA), TIME) is Capacity.NONE
+    assert patient.may_act_as(Address(BEN), UnixTime(0)) == (False, False)
+    assert patient.guardian_nonce == 1
+    assert dict(state.acting) == {}
+    assert [consent.id[0] for consent in patient.live_consents()] == [7]
+    # What was given before can be shared on; it opens nothing.
+    shared = replace(TERMS, grantee=person(Address(BEN)), parent=ConsentId(b"\x07" * 32))
+    assert fold(state, granted(shared, 8, DOCTOR, 3)).patients[PATIENT].granted == 2
+    with pytest.raises(ContradictionError):
+        fold(state, granted(replace(shared, actions=Action.RETRIEVE), 8, DOCTOR, 3))
+    moving = fold_all(GENESIS, [*MOVING, PatientErased(PATIENT)]).patients[PATIENT]
+    assert (moving.move, moving.move_nonce) == (None, 1)
+    assert fold_all(GENESIS, [*WARD, PatientErased(PATIENT)]).patients[PATIENT].ward_until == 0
+    unclaimed = fold_all(GENESIS, [*ENROLLED, PatientErased(PATIENT)])
+    assert dict(unclaimed.claiming) == {}
+    assert unclaimed.claimable_with(Address(BEN), UnixTime(0)) is None
+
+
+def test_emergencies_are_found_counted_and_closed_once() -> None:
+    later = EmergencyId(b"\x0f" * 32)
+    next_day = Window(UnixTime(86_400), UnixTime(86_401))
+    state = fold_all(GENESIS, [*ENROLLED, opened(), opened(name=later, window=next_day)])
+    doctor = Address(DOCTOR)
+    assert [one.id for one in state.emergencies_of(PATIENT)] == [EMERGENCY, later]
+    assert state.emergencies_of(OTHER) == []
+    last = state.last_emergency(PATIENT, doctor)
+    assert last is not None
+    assert last.id == later
+    assert state.last_emergency(PATIENT, Address(BEN)) is None
+    assert state.last_emergency(OTHER, doctor) is None
+    assert [state.openings_on(doctor, UnixTime(at)) for at in (0, 86_399, 86_400, 172_800)] == [1, 1, 1, 0]
+    assert state.patients_of(doctor) == {PATIENT}
+    assert state.concerns(doctor, PATIENT)
+    assert state.count_of(doctor) == 1
+    # It can be closed when the patient is erased, too.
+    state = fold_all(state, [PatientErased(PATIENT), reviewed()])
+    review = state.emergencies[EMERGENCY].review
+    assert review is not None
+    assert (review.finding, review.reviewer) == (Finding.JUSTIFIED, Address(BEN))
+    assert state.emergencies[later].review is None
 
 
 def test_consents_are_kept_in_order_and_end_once() -> None:

@@ -9,17 +9,20 @@ from app.core.consent.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, person, r
 from app.core.consent.events import (
     AccessLogged,
     ConsentGranted,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     PatientClaimed,
     PatientEnrolled,
+    PatientErased,
     RoleSet,
 )
-from app.core.consent.fold import fold_all
-from app.core.consent.hindsight import Span, could_permit, does_permit
+from app.core.consent.fold import fold, fold_all
+from app.core.consent.hindsight import Span, could_break_glass, could_permit, does_break_glass, does_permit
 from app.core.consent.policy import AccessRequest, Deny, permitting
 from app.core.consent.state import GENESIS, State
-from app.core.consent.terms import Action, Capacity, Effect, Modification, Purpose, Role, Terms, Window
+from app.core.consent.terms import Action, Capacity, Effect, Finding, Modification, Purpose, Role, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
@@ -27,6 +30,7 @@ from app.core.identifiers import (
     BlockRef,
     Commitment,
     ConsentId,
+    EmergencyId,
     PatientKey,
     Signer,
     StudyDate,
@@ -132,6 +136,50 @@ def test_a_record_is_judged_by_its_own_question() -> None:
     assert does_permit(everything, access(), record, at)
 
 
+EMERGENCY = EmergencyId(b"\x0e" * 32)
+GLASS = EmergencyOpened(PATIENT, EMERGENCY, Address(BEN), bytes(32), Window(UnixTime(100), UnixTime(200)), bytes(32))
+ON_CALL = RoleSet(role_id(Role.EMERGENCY), Address(BEN), Window(UnixTime(50), UnixTime(150)))
+
+
+def test_an_emergency_need_not_be_in_the_state_that_decided() -> None:
+    """But the role must be held there, the accessor and patient be its own, and some time lie in both windows."""
+    landed = fold_all(GENESIS, [*PLAYERS, ON_CALL, GLASS])
+    for state in (fold_all(GENESIS, [*PLAYERS, ON_CALL]), fold_all(GENESIS, [ON_CALL]), landed):
+        asked = access(BEN, EMERGENCY)
+        for decided, expected in (((0, 99), False), ((0, 100), True), ((149, 400), True), ((150, 400), False)):
+            assert could_break_glass(state, asked, GLASS, span(*decided)) is expected
+        late = replace(ON_CALL.window, start=UnixTime(200), end=UnixTime(300))
+        assert not could_break_glass(fold_all(state, [replace(ON_CALL, window=late)]), asked, GLASS, span(0, 400))
+        for other in (
+            replace(asked, accessor=Address(DOCTOR)),
+            replace(asked, patient=PatientKey(b"\x09" * 32)),
+            replace(asked, basis=BasisId(PERMIT)),
+        ):
+            assert not could_break_glass(state, other, GLASS, span(0, 400))
+    assert not could_break_glass(fold_all(GENESIS, PLAYERS), access(BEN, EMERGENCY), GLASS, span(0, 400))
+
+
+def test_an_emergency_ends_with_the_finding_and_the_patient() -> None:
+    before = fold_all(GENESIS, [*PLAYERS, ON_CALL, GLASS])
+    for event, stands in (
+        (EmergencyReviewed(PATIENT, EMERGENCY, Address(ANNA), Finding.JUSTIFIED, bytes(32)), True),
+        (EmergencyReviewed(PATIENT, EMERGENCY, Address(ANNA), Finding.NOT_JUSTIFIED, bytes(32)), False),
+        (PatientErased(PATIENT), False),
+    ):
+        assert could_break_glass(fold(before, event), access(BEN, EMERGENCY), GLASS, span(0, 400)) is stands
+
+
+def test_the_record_of_an_emergency_is_judged_by_its_own_question() -> None:
+    state, asked = fold_all(GENESIS, [*PLAYERS, ON_CALL]), access(BEN, EMERGENCY)
+    record = replace(RECORD, action=Action.RETRIEVE, purpose=Purpose.ETREAT)
+    for at, expected in ((99, False), (100, True), (149, True), (150, False)):
+        assert does_break_glass(state, asked, GLASS, record, UnixTime(at)) is expected
+    at = UnixTime(120)
+    assert not does_break_glass(fold_all(GENESIS, PLAYERS), asked, GLASS, record, at)
+    for change in ({"action": Action.SHARE}, {"action": Modification.STORE}, {"purpose": Purpose.TREAT}):
+        assert not does_break_glass(state, asked, GLASS, replace(record, **change), at)
+
+
 def test_storing_stands_on_the_role_and_on_nothing_else() -> None:
     """Of an enrolled patient, claimed or not; and no consent stands for it, nor it for looking."""
     newborn = PatientKey(b"\x0b" * 32)
@@ -160,7 +208,7 @@ _DAYS = [None, *map(StudyDate, (20191231, 20200101, 20200614, 20200615, 20200616
 def test_what_was_permitted_is_always_found_authorised(rng: random.Random) -> None:
     """Completeness, and soundness against trying every question at every second."""
     found = {True: 0, False: 0}
-    for _ in range(25):
+    for _ in range(40):
         maker = Maker(rng, patients=2, people=3, studies=2)
         state = fold_all(GENESIS, maker.history(rng.randrange(60)))
         bases = {SELF, GUARDIAN, *(BasisId(consent.id) for consent in state.consents())}

@@ -4,11 +4,18 @@ import random
 from collections.abc import Callable
 
 from app.core.consent.digest import digest
-from app.core.consent.events import TeamCreated, TeamPartSet
+from app.core.consent.events import (
+    EmergencyOpened,
+    EmergencyReviewed,
+    Event,
+    PatientEnrolled,
+    TeamCreated,
+    TeamPartSet,
+)
 from app.core.consent.fold import fold, fold_all
 from app.core.consent.state import GENESIS
-from app.core.consent.terms import TeamPart, Window
-from app.core.identifiers import Address, Grantee, UnixTime
+from app.core.consent.terms import Finding, TeamPart, Window
+from app.core.identifiers import Address, EmergencyId, Grantee, PatientKey, UnixTime
 from tests.core_consent.forks import Forks
 from tests.core_consent.model import Maker
 
@@ -38,6 +45,25 @@ def test_p09_teams_that_differ_have_different_digests() -> None:
     assert len({digest(state) for state in states}) == len(states)
 
 
+def test_p09_wards_that_differ_have_different_digests() -> None:
+    patient, claim_key = PatientKey(b"\x01" * 32), Address(b"\x02" * 20)
+    wards = [PatientEnrolled(patient, claim_key, UnixTime(0), UnixTime(until)) for until in (0, 5, 6)]
+    assert len({digest(fold_all(GENESIS, [one])) for one in wards}) == len(wards)
+
+
+def test_p09_emergencies_that_differ_have_different_digests() -> None:
+    """Also where only the order of landing or the review tells them apart."""
+    patient, actor, other = PatientKey(b"\x01" * 32), Address(b"\x02" * 20), Address(b"\x03" * 20)
+    ids = [EmergencyId(bytes([mark]) * 32) for mark in (4, 5)]
+    window = Window(UnixTime(0), UnixTime(5))
+    opened: list[Event] = [EmergencyOpened(patient, one, actor, bytes(32), window, bytes(32)) for one in ids]
+    enrolled = PatientEnrolled(patient, other, UnixTime(0))
+    reviews = [EmergencyReviewed(patient, ids[0], other, finding, bytes(32)) for finding in Finding]
+    histories: list[list[Event]] = [opened[:1], opened, opened[::-1], *([*opened, one] for one in reviews)]
+    states = [fold_all(GENESIS, [enrolled, *history]) for history in histories]
+    assert len({digest(state) for state in states}) == len(states)
+
+
 def test_p09_every_event_but_an_access_changes_the_digest(rng: random.Random) -> None:
     changed = set()
     for _ in range(20):
@@ -48,4 +74,4 @@ def test_p09_every_event_but_an_access_changes_the_digest(rng: random.Random) ->
             if after != state:
                 changed.add(type(event).__name__)
             state = after
-    assert len(changed) == 13
+    assert len(changed) == 16

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from app.core.consent.basis import NO_STUDY, role_id
-from app.core.consent.events import Event, RoleSet, TeamCreated
+from app.core.consent.events import Event, PatientErased, RoleSet, TeamCreated
 from app.core.consent.fold import fold_all
 from app.core.consent.passing_by import plain_verdicts
 from app.core.consent.policy import AccessRequest, Permit, decide_standing
 from app.core.consent.state import GENESIS
 from app.core.consent.terms import Action, Effect, Purpose, Role, Terms, Window
 from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
-from tests.core_consent.test_fold import ANNA, CLAIMED, DOCTOR, PATIENT, STUDIES, TERMS
+from tests.core_consent.test_fold import ANNA, BEN, CLAIMED, DOCTOR, PATIENT, STUDIES, TERMS, opened
 from tests.core_consent.test_teams_and_sharing import NOW, OPEN, ROOT, TEAM, granted, part, standing_of
 
 PHYSICIAN = RoleSet(role_id(Role.PHYSICIAN), Address(DOCTOR), OPEN)
@@ -60,6 +60,12 @@ def test_where_the_states_differ_or_somebody_acts_it_is_decided_in_full() -> Non
     as_anna = plain_verdicts(standing, Address(ANNA), Purpose.PATRQT, NOW, NONE_REVOKED)
     assert as_anna(PATIENT) is None
     assert as_anna(PatientKey(b"\x77" * 32)) is False
+    broken = standing_of(*events_with(PLAIN), opened())
+    for purpose, quick in ((Purpose.ETREAT, None), (Purpose.TREAT, True)):
+        assert plain_verdicts(broken, Address(DOCTOR), purpose, NOW, NONE_REVOKED)(PATIENT) is quick
+    assert plain_verdicts(broken, Address(BEN), Purpose.ETREAT, NOW, NONE_REVOKED)(PATIENT) is False
+    erased = standing_of(*events_with(PLAIN), PatientErased(PATIENT))
+    assert plain_verdicts(erased, Address(DOCTOR), Purpose.TREAT, NOW, NONE_REVOKED)(PATIENT) is False
     in_a_team = standing_of(*events_with(PLAIN), TeamCreated(TEAM), part(Address(DOCTOR), 1))
     assert plain_verdicts(in_a_team, Address(DOCTOR), Purpose.TREAT, NOW, NONE_REVOKED)(PATIENT) is None
     without_role = standing_of(*CLAIMED, granted(ROOT, PLAIN))

@@ -8,12 +8,16 @@ import pytest
 
 from app.core.consent.basis import GUARDIAN, NO_STUDY, NOBODY, SELF, person, role_id
 from app.core.consent.events import (
+    NO_WARD,
     ConsentGranted,
     ConsentRevoked,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
     GuardianSet,
     PatientClaimed,
     PatientEnrolled,
+    PatientErased,
     RoleSet,
     TeamCreated,
     TeamPartSet,
@@ -22,13 +26,26 @@ from app.core.consent.fold import fold_all
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import AccessRequest, Deny, Permit, Verdict, decide, decide_standing
 from app.core.consent.state import GENESIS, State
-from app.core.consent.terms import NO_PARENT, Action, Capacity, DateSpan, Effect, Purpose, Role, TeamPart, Terms, Window
+from app.core.consent.terms import (
+    NO_PARENT,
+    Action,
+    Capacity,
+    DateSpan,
+    Effect,
+    Finding,
+    Purpose,
+    Role,
+    TeamPart,
+    Terms,
+    Window,
+)
 from app.core.identifiers import (
     Address,
     BasisId,
     BlockHash,
     BlockRef,
     ConsentId,
+    EmergencyId,
     Grantee,
     PatientKey,
     Signer,
@@ -58,6 +75,10 @@ def _consent(name: str) -> ConsentId:
     return ConsentId(keccak256(b"consent " + name.encode()))
 
 
+def _emergency(name: str) -> EmergencyId:
+    return EmergencyId(keccak256(b"emergency " + name.encode()))
+
+
 def _at(offset: int) -> UnixTime:
     return UnixTime(_T0 + offset)
 
@@ -74,7 +95,8 @@ def _patients(world: dict[str, Any]) -> list[Event]:
     events: list[Event] = []
     for entry in world["patients"]:
         key = _patient(entry["patient"])
-        events.append(PatientEnrolled(key, _actor("claim key"), _at(0)))
+        ward_until = _at(entry["ward_until"]) if "ward_until" in entry else NO_WARD
+        events.append(PatientEnrolled(key, _actor("claim key"), _at(0), ward_until))
         if entry["controller"] is not None:
             controller = _actor(entry["controller"])
             events.append(PatientClaimed(key, controller, Signer(controller)))
@@ -82,6 +104,21 @@ def _patients(world: dict[str, Any]) -> list[Event]:
             guardian = _actor(entry["guardian"]["actor"])
             events.append(GuardianSet(key, guardian, Signer(guardian), _at(entry["guardian"]["until"])))
     return events
+
+
+def _emergencies(world: dict[str, Any]) -> list[Event]:
+    events: list[Event] = []
+    for entry in world.get("emergencies", []):
+        key, name = _patient(entry["patient"]), _emergency(entry["name"])
+        events.append(EmergencyOpened(key, name, _actor(entry["actor"]), bytes(32), _window(entry), bytes(32)))
+        if "finding" in entry:
+            finding = Finding[entry["finding"].upper()]
+            events.append(EmergencyReviewed(key, name, _actor(entry["by"]), finding, bytes(32)))
+    return events
+
+
+def _erasures(world: dict[str, Any]) -> list[Event]:
+    return [PatientErased(_patient(entry["patient"])) for entry in world["patients"] if entry.get("erased")]
 
 
 def _teams(world: dict[str, Any]) -> list[Event]:
@@ -96,13 +133,15 @@ def _teams(world: dict[str, Any]) -> list[Event]:
 
 def _grants(world: dict[str, Any]) -> list[Event]:
     controllers = {entry["patient"]: entry["controller"] for entry in world["patients"]}
+    wards = {entry["patient"] for entry in world["patients"] if "ward_until" in entry}
     granted: list[Event] = []
     withdrawn: list[Event] = []
     epochs: dict[str, int] = {}
     for entry in world["consents"]:
         key = _patient(entry["patient"])
         by_controller = entry["by"] == controllers[entry["patient"]]
-        capacity = Capacity.CONTROLLER if by_controller else Capacity.GUARDIAN
+        as_self = by_controller and entry["patient"] not in wards
+        capacity = Capacity.CONTROLLER if as_self else Capacity.GUARDIAN
         grantor = _actor(entry["by"]), Capacity.GRANTEE if "parent" in entry else capacity
         # Whoever acts for the patient takes back what was shared on.
         revoker = grantor if "parent" not in entry else (_actor(controllers[entry["patient"]]), Capacity.CONTROLLER)
@@ -145,7 +184,8 @@ def _state(world: dict[str, Any]) -> State:
     roles: list[Event] = [
         RoleSet(role_id(Role(entry["role"])), _actor(entry["actor"]), _window(entry)) for entry in world["roles"]
     ]
-    return fold_all(GENESIS, [*roles, *_teams(world), *_patients(world), *_grants(world)])
+    happened = [*_teams(world), *_patients(world), *_grants(world), *_emergencies(world), *_erasures(world)]
+    return fold_all(GENESIS, [*roles, *happened])
 
 
 def _request(entry: dict[str, Any], action: Action, purpose: Purpose) -> AccessRequest:
@@ -161,8 +201,8 @@ def test_decide_answers_as_the_table_says(world: dict[str, Any]) -> None:
     assert world["requests"] or world["malformed"]
     for entry in world["requests"]:
         request = _request(entry, Action[entry["action"].upper()], Purpose[entry["purpose"]])
-        _must_be(decide(state, request, _at(entry["at"])), entry["basis"], entry)
-        expected = entry.get("standing", entry["basis"])
+        _must_be(decide(state, request, _at(entry["at"])), _basis(world, entry["basis"]), entry)
+        expected = _basis(world, entry.get("standing", entry["basis"]))
         _must_be(decide_standing(standing, request, _at(entry["at"]), frozenset()), expected, entry)
     for entry in world["malformed"]:
         if entry["purpose_index"] not in set(Purpose):
@@ -173,12 +213,19 @@ def test_decide_answers_as_the_table_says(world: dict[str, Any]) -> None:
         assert isinstance(decide(state, request, _at(world["requests"][-1]["at"])), Deny), entry
 
 
-def _must_be(verdict: Verdict, basis: str | None, entry: dict[str, Any]) -> None:
+def _basis(world: dict[str, Any], name: str | None) -> BasisId | None:
+    if name is None:
+        return None
+    fixed = {"SELF": SELF, "GUARDIAN": GUARDIAN}
+    fixed |= {entry["name"]: BasisId(_emergency(entry["name"])) for entry in world.get("emergencies", [])}
+    return fixed.get(name, BasisId(_consent(name)))
+
+
+def _must_be(verdict: Verdict, basis: BasisId | None, entry: dict[str, Any]) -> None:
     if basis is None:
         assert isinstance(verdict, Deny), entry
     else:
-        fixed = {"SELF": SELF, "GUARDIAN": GUARDIAN}
-        assert verdict == Permit(fixed.get(basis, BasisId(_consent(basis)))), entry
+        assert verdict == Permit(basis), entry
 
 
 def test_nobody_is_let_in() -> None:

@@ -77,7 +77,12 @@ RECORDS = st.builds(
     gateway=st.text(max_size=20),
     study_key=st.none() | _sized(32).map(StudyKey),
     study_date=st.none() | st.integers(0, 2**32 - 1).map(StudyDate),
-).map(lambda record: replace(record, study_date=None) if isinstance(record.action, Modification) else record)
+    snapshot_age_s=st.none() | st.integers(0, 2**32 - 1),
+).map(
+    lambda record: (
+        replace(record, study_date=None, snapshot_age_s=None) if isinstance(record.action, Modification) else record
+    )
+)
 
 
 @given(RECORDS)
@@ -131,6 +136,25 @@ def test_the_encoding_of_version_3_never_changes() -> None:
     assert body == b"\x03" + canonical(RECORD)[1:] + bytes.fromhex("0000000401343b25")
     with pytest.raises(RecordError, match="date"):
         canonical(replace(RECORD, action=Modification.STORE, study_date=StudyDate(20200229)))
+
+
+def test_the_encoding_of_version_4_never_changes() -> None:
+    """Version 3, whose date may be missing here, and the snapshot's age after it."""
+    plain, age = canonical(RECORD)[1:], bytes.fromhex("0000000400000384")
+    dated = replace(RECORD, study_date=StudyDate(20200229), snapshot_age_s=900)
+    assert canonical(dated) == b"\x04" + plain + bytes.fromhex("0000000401343b25") + age
+    assert canonical(replace(RECORD, snapshot_age_s=900)) == b"\x04" + plain + bytes(4) + age
+    with pytest.raises(RecordError, match="snapshot"):
+        canonical(replace(RECORD, action=Modification.STORE, snapshot_age_s=0))
+    for bad in (
+        b"\x03" + plain + bytes(4),  # without its date it is of version 1
+        b"\x04" + plain + bytes(4),
+        b"\x04" + plain + bytes(8),
+        b"\x04" + plain + age,
+        b"\x04" + plain + bytes(4) + age[:3] + b"\x05\0" + age[4:],
+    ):
+        with pytest.raises(RecordError):
+            decode(bad)
 
 
 def test_every_flipped_bit_is_refused_or_another_record(rng: random.Random) -> None:
@@ -193,6 +217,8 @@ def test_a_number_written_too_wide_is_refused() -> None:
         {"target": "\udfff"},
         {"study_date": -1},
         {"study_date": 1 << 32},
+        {"snapshot_age_s": -1},
+        {"snapshot_age_s": 1 << 32},
     ],
     ids=str,
 )
@@ -217,6 +243,7 @@ OTHER = AccessRecord(
     gateway="gate-2",
     study_key=None,
     study_date=StudyDate(20200229),
+    snapshot_age_s=7,
 )
 
 

@@ -10,14 +10,17 @@ import pytest
 from eth_account.messages import encode_typed_data
 
 from app.core.consent.basis import person
-from app.core.consent.terms import Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.consent.emergencies import Opening
+from app.core.consent.terms import Action, DateSpan, Effect, Finding, Purpose, TeamPart, Terms, Window
+from app.core.identifiers import Address, ConsentId, EmergencyId, Grantee, PatientKey, Signer, StudyKey, UnixTime
 from app.core.keccak import keccak256
 from app.core.signing.message_kinds import KINDS
 from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
+    EmergencyAccess,
+    EmergencyReview,
     GuardianChange,
     Message,
     MoveAcceptance,
@@ -28,8 +31,8 @@ from app.core.signing.messages import (
 from app.core.signing.typed_data import Domains, Parsed, Refusal, digest, parse, payload
 from app.core.signing.words import NO_NAMES, words_for
 
-PATIENTS, CONSENTS, TEAMS = (Address(bytes([mark]) * 20) for mark in (0xAB, 0xCD, 0xEF))
-DOMAINS = Domains(1, PATIENTS, CONSENTS, TEAMS)
+PATIENTS, CONSENTS, TEAMS, EMERGENCIES = (Address(bytes([mark]) * 20) for mark in (0xAB, 0xCD, 0xEF, 0xFE))
+DOMAINS = Domains(1, PATIENTS, CONSENTS, TEAMS, EMERGENCIES)
 PATIENT = PatientKey(b"\x01" * 32)
 WALLET = Signer(b"\x02" * 20)
 PASSKEY = Signer(b"\x03" * 84)
@@ -53,6 +56,7 @@ SHARED = replace(
     parent=ConsentId(b"\x0a" * 32),
     share_depth=2,
 )
+OPENING = Opening(PATIENT, b"\x0c" * 32, Window(UnixTime(1_800_000_000), UnixTime(1_800_014_400)), b"\x0d" * 32)
 MESSAGES: list[Message] = [
     Claim(PATIENT, WALLET, DEADLINE),
     MoveVeto(PATIENT, 1, DEADLINE),
@@ -68,6 +72,8 @@ MESSAGES: list[Message] = [
         TEAM, Address(b"\x0b" * 20), TeamPart.MEMBER, UnixTime(1_800_000_000), UnixTime(1_850_000_000), 3, DEADLINE
     ),
     TeamChange(TEAM, Address(b"\x0b" * 20), TeamPart.LEAD, UnixTime(0), UnixTime(0), 4, DEADLINE),
+    EmergencyAccess(OPENING),
+    EmergencyReview(EmergencyId(b"\x0e" * 32), Finding.NOT_JUSTIFIED, bytes(32), DEADLINE),
 ]
 NAMES = [type(message).__name__ for message in MESSAGES]
 
@@ -101,7 +107,7 @@ def test_digests_are_for_one_chain_one_contract_and_these_words(message: Message
         digest(message, words, DOMAINS),
         digest(message, words + " ", DOMAINS),
         digest(message, words, replace(DOMAINS, chain_id=2)),
-        digest(message, words, replace(DOMAINS, patients=CONSENTS, consents=TEAMS, teams=PATIENTS)),
+        digest(message, words, Domains(1, CONSENTS, TEAMS, EMERGENCIES, PATIENTS)),
     }
     assert len(digests) == 4
 
@@ -214,6 +220,10 @@ def test_the_frame_is_read_strictly(message: Message) -> None:
         (10, {"part": 3}),
         (10, {"validUntil": 1_800_000_000}),
         (11, {"validFrom": 1}),
+        (12, {"validUntil": 1_800_000_000}),
+        (12, {"validUntil": 1}),
+        (13, {"finding": 0}),
+        (13, {"finding": 3}),
     ],
     ids=str,
 )

@@ -9,6 +9,7 @@ from eth_keys.datatypes import PrivateKey
 
 from app.core.consent.basis import actor_of
 from app.core.consent.consent_id import consent_id
+from app.core.consent.emergencies import Opening, emergency_id, written_hash
 from app.core.consent.terms import Action, DateSpan, Effect, Terms, Window
 from app.core.identifiers import (
     Address,
@@ -40,6 +41,7 @@ _DOMAINS = Domains(
     Address(_bytes(_VECTORS["contracts"]["PatientRegistry"])),
     Address(_bytes(_VECTORS["contracts"]["ConsentRegistry"])),
     Address(_bytes(_VECTORS["contracts"]["CareTeams"])),
+    Address(_bytes(_VECTORS["contracts"]["EmergencyAccess"])),
 )
 
 
@@ -104,6 +106,21 @@ def test_consent_ids_follow_from_terms() -> None:
             share_depth=given["shareDepth"],
         )
         assert consent_id(terms, _DOMAINS.chain_id, _DOMAINS.consents) == _bytes(vector["id"])
+
+
+def test_emergency_ids_follow_from_what_is_declared() -> None:
+    assert _VECTORS["emergencyIds"]
+    for vector in _VECTORS["emergencyIds"]:
+        declared, reason = vector["declared"], vector["reason"]
+        opening = Opening(
+            PatientKey(_bytes(declared["patientKey"])),
+            _bytes(declared["reasonHash"]),
+            Window(UnixTime(declared["validFrom"]), UnixTime(declared["validUntil"])),
+            _bytes(declared["salt"]),
+        )
+        assert written_hash(_bytes(reason["salt"]), reason["text"]) == opening.reason_hash
+        actor = Address(_bytes(vector["actor"]))
+        assert emergency_id(opening, actor, _DOMAINS.chain_id, _DOMAINS.emergencies) == _bytes(vector["id"])
 
 
 def test_batches_and_heads_are_those_of_the_contract() -> None:

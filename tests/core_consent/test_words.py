@@ -8,12 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.consent.basis import person
-from app.core.consent.terms import ALL_PURPOSES, NO_PARENT, Action, DateSpan, Effect, Purpose, TeamPart, Terms, Window
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.consent.terms import (
+    ALL_PURPOSES,
+    NO_PARENT,
+    Action,
+    DateSpan,
+    Effect,
+    Finding,
+    Purpose,
+    TeamPart,
+    Terms,
+    Window,
+)
+from app.core.identifiers import Address, ConsentId, EmergencyId, Grantee, PatientKey, Signer, StudyKey, UnixTime
 from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
+    EmergencyAccess,
+    EmergencyReview,
     GuardianChange,
     Message,
     MoveAcceptance,
@@ -21,8 +34,8 @@ from app.core.signing.messages import (
     Revocation,
     TeamChange,
 )
-from app.core.signing.words import MAX_NAME_LENGTH, NO_NAMES, Names, moment, plain, words_for
-from tests.core_consent.test_typed_data import DEADLINE, MESSAGES, PATIENT, TEAM, TERMS, WALLET
+from app.core.signing.words import MAX_NAME_LENGTH, MAX_WRITTEN_LENGTH, NO_NAMES, Names, moment, plain, words_for
+from tests.core_consent.test_typed_data import DEADLINE, MESSAGES, OPENING, PATIENT, TEAM, TERMS, WALLET
 
 NAMED = Names(
     grantees={TERMS.grantee: "Dr. Ada Lovelace, Charité"},
@@ -54,6 +67,51 @@ def test_a_consent_in_words() -> None:
         "“CT chest of 3 March 2026”, for treatment or coordination of care, "
         "from 15 January 2027, 08:00:00 UTC until 16 August 2028, 00:53:20 UTC. "
         "This wins over anything allowed, until it is taken back."
+    )
+
+
+def test_an_emergency_in_words() -> None:
+    told = " The patient will be told, and somebody else will review it."
+    when = "from 15 January 2027, 08:00:00 UTC until 15 January 2027, 12:00:00 UTC, because: "
+    named = Names(patient="Anna Example", written={OPENING.reason_hash: "unconscious,\nno “relatives”\u202e here"})
+    assert words_for(EmergencyAccess(OPENING), named) == (
+        f"This is an emergency. I look at the images of “Anna Example” without their consent, {when}"
+        "“unconscious, no 'relatives' here”." + told
+    )
+    assert words_for(EmergencyAccess(OPENING), NO_NAMES) == (
+        f"This is an emergency. I look at the images of the patient record 0x{PATIENT.hex()} without their consent, "
+        f"{when}what has the hash 0x{'0c' * 32}." + told
+    )
+    longest = Names(written={OPENING.reason_hash: "x" * (MAX_WRITTEN_LENGTH + 1)})
+    assert "“" + "x" * (MAX_WRITTEN_LENGTH - 1) + "…”" in words_for(EmergencyAccess(OPENING), longest)
+
+
+def test_a_review_in_words() -> None:
+    emergency, note = EmergencyId(b"\x0e" * 32), b"\x0f" * 32
+    named = Names(emergencies={emergency: "Dr. Grace Hopper, 3 March 2026"}, written={note: "was in shock"})
+    review = EmergencyReview(emergency, Finding.JUSTIFIED, note, DEADLINE)
+    assert words_for(review, named) == (
+        "I have reviewed the emergency “Dr. Grace Hopper, 3 March 2026”. I find that it was justified. "
+        "My note: “was in shock”. This cannot be changed." + WORKS
+    )
+    assert words_for(replace(review, finding=Finding.NOT_JUSTIFIED, note_hash=bytes(32)), NO_NAMES) == (
+        f"I have reviewed the emergency 0x{'0e' * 32}. I find that it was not justified: it opens nothing any more. "
+        "This cannot be changed." + WORKS
+    )
+
+
+def test_a_ward_in_words() -> None:
+    ward = replace(NAMED, patient="Ben Example", ward_until=UnixTime(1_900_000_000))
+    end = (
+        "Until 17 March 2030, 17:46:40 UTC it decides who may see the images. From then on it decides nothing: "
+        "the record goes to the person." + WORKS
+    )
+    assert words_for(Claim(PATIENT, WALLET, DEADLINE), ward) == (
+        "I take charge of this patient record as the guardian of “Ben Example”, with my key “my phone”. " + end
+    )
+    assert words_for(MoveAcceptance(PATIENT, WALLET, 3, DEADLINE), replace(ward, patient="")) == (
+        "I take charge of this patient record as the guardian of the person whose record this is, with my key "
+        "“my phone” (move number 3). The old key decides no more. " + end
     )
 
 

@@ -104,6 +104,18 @@ async def test_pages_begin_anew_when_the_consents_are_others(make_world: MakeWor
     assert studies(await world.ask("/studies?limit=5&offset=30", token)) == whole[31:36]
 
 
+async def test_who_is_being_erased_is_found_by_nobody_from_that_moment_on(make_world: MakeWorld) -> None:
+    origin = Vouching(many(20), listing=WHOLE_ONLY)
+    world = await with_everyone(make_world, origin)
+    token = await world.token()
+    whole = studies(await world.ask("/studies", token))
+    patient = world.patients.by_subject(next(one.subject for one in origin.stored if one.study == whole[2]))
+    assert patient is not None
+    theirs = {one.study for one in origin.stored if one.subject == patient.subject}
+    world.patients.shut_out(patient.key)
+    assert studies(await world.ask("/studies", token)) == [study for study in whole if study not in theirs]
+
+
 async def test_a_trail_is_one_callers_one_search(make_world: MakeWorld) -> None:
     origin = Vouching(many(40), listing=WHOLE_ONLY)
     world = await with_everyone(make_world, origin)

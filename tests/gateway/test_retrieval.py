@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.core.consent.events import PatientErased
 from app.core.consent.terms import Action, Effect, Purpose
 from app.core.dicom.dicomweb import Retrieve
 from app.core.identifiers import ConsentId, StudyUid
@@ -322,7 +323,15 @@ def _expire(world: World, anna: Any, consent: ConsentId) -> None:
     world.now = lambda: 2.0**41
 
 
-@pytest.mark.parametrize("happening", [_revoke, _hand_in, _lose_chain, _expire])
+def _begin_erasure(world: World, anna: Any, consent: ConsentId) -> None:
+    world.patients.shut_out(anna.key)
+
+
+def _erased_on_chain(world: World, anna: Any, consent: ConsentId) -> None:
+    world.happens(PatientErased(anna.key))
+
+
+@pytest.mark.parametrize("happening", [_revoke, _hand_in, _lose_chain, _expire, _begin_erasure, _erased_on_chain])
 async def test_p04_a_running_download_is_cut_at_the_next_chunk(
     world: World, origin: MemoryOrigin, happening: Callable[[World, Any, ConsentId], None]
 ) -> None:

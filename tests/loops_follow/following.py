@@ -46,12 +46,12 @@ class Following:
             return error
         raise AssertionError("the step did not fail")
 
-    def permits(self, patient: ChainPatient, physician: str = "physician1") -> bool:
+    def permits(self, patient: ChainPatient, physician: str = "physician1", purpose: Purpose = Purpose.TREAT) -> bool:
         """May the physician retrieve now? An unknown standing permits nothing."""
         standing = self.follower.standing()
         if standing is None:
             return False
-        request = AccessRequest(actor_of(physician), patient.key, ANY_STUDY, Action.RETRIEVE, Purpose.TREAT)
+        request = AccessRequest(actor_of(physician), patient.key, ANY_STUDY, Action.RETRIEVE, purpose)
         now = UnixTime(max(int(self.clocks.wall_s), standing.timestamp))
         return isinstance(decide_standing(standing, request, now, frozenset()), Permit)
 

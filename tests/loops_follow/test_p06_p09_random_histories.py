@@ -1,15 +1,19 @@
 """P6 and P9: random histories with forks. The mirror equals one rebuilt, and permits only what both views permit."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from app.chain.deploy import EMERGENCY_DURATION_S
 from app.chain.quantities import to_quantity
 from app.core.consent.basis import role_id
 from app.core.consent.digest import digest
+from app.core.consent.emergencies import Opening, emergency_id
+from app.core.consent.events import NO_WARD
 from app.core.consent.policy import AccessRequest
-from app.core.consent.terms import Action, Effect, Purpose, Role
-from app.core.identifiers import BasisId, ConsentId, PatientKey, Signer, UnixTime
+from app.core.consent.terms import Action, Effect, Finding, Purpose, Role, Window
+from app.core.identifiers import BasisId, ConsentId, EmergencyId, PatientKey, Signer, UnixTime
 from tests.loops_follow.following import ANY_STUDY, Following, actor_of, following, rules
 from tests.support.chain import ALWAYS, Chain, signer
 from tests.support.consents import ChainPatient, claimed, terms
@@ -25,9 +29,11 @@ class History:
     chain: Chain
     rng: random.Random
     patients: list[ChainPatient]
+    opened: list[EmergencyId] = field(default_factory=list)
 
     async def move(self) -> None:
         moves = [self.grant, self.grant, self.revoke, self.guardian, self.role, self.mine, self.fork, self.burst]
+        moves += [self.emergency, self.emergency, self.review, self.passing]
         await self.rng.choice(moves)()
         await self.chain.settle()
 
@@ -66,6 +72,31 @@ class History:
             call = roles.withdraw_role(role, physician)
         await self.chain.submit(signer("admin"), call)
 
+    async def emergency(self) -> None:
+        now = await self.chain.time()
+        window = Window(now, UnixTime(now + EMERGENCY_DURATION_S))
+        patient = self.rng.choice(self.patients).key
+        opening = Opening(patient, self.rng.randbytes(32), window, self.rng.randbytes(32))
+        await self.chain.submit(signer("emergency"), self.chain.contracts.emergencies.open(opening))
+        contract = self.chain.deployment.address("EmergencyAccess")
+        self.opened.append(emergency_id(opening, actor_of("emergency"), self.chain.deployment.chain_id, contract))
+
+    async def review(self) -> None:
+        if self.opened:
+            call = self.chain.contracts.emergencies.review(
+                self.rng.choice(self.opened), self.rng.choice(list(Finding)), bytes(32)
+            )
+            await self.chain.submit(signer("auditor"), call)
+
+    async def passing(self) -> None:
+        """Somebody is enrolled, perhaps as a ward, and perhaps erased."""
+        key, until = PatientKey(self.rng.randbytes(32)), UnixTime(await self.chain.time() + 900)
+        patients = self.chain.contracts.patients
+        enrol = patients.enrol(key, actor_of("auditor"), until, self.rng.choice([NO_WARD, until]))
+        await self.chain.submit(signer("registrar"), enrol)
+        if self.rng.random() < 0.5:
+            await self.chain.submit(signer("registrar"), patients.erase(key))
+
     async def mine(self) -> None:
         await self.chain.mine(self.rng.randint(1, 3))
 
@@ -81,28 +112,28 @@ class History:
         await self.chain.rpc("evm_setAutomine", True)
 
 
-async def decided(chain: Chain, patient: ChainPatient, physician: str, number: int) -> BasisId | None:
+async def decided(chain: Chain, patient: ChainPatient, who: str, purpose: Purpose, number: int) -> BasisId | None:
     """What the contract itself decides at that block."""
-    request = AccessRequest(actor_of(physician), patient.key, ANY_STUDY, Action.RETRIEVE, Purpose.TREAT)
+    request = AccessRequest(actor_of(who), patient.key, ANY_STUDY, Action.RETRIEVE, purpose)
     view = chain.contracts.consents.decide(request)
     return await chain.contracts.ask(chain.nodes, view, to_quantity(number))
 
 
-async def check_permits(chain: Chain, subject: Following, patients: list[ChainPatient]) -> int:
+async def check_permits(chain: Chain, subject: Following, patients: list[ChainPatient]) -> Counter[Purpose]:
     """Compares with the contract's own answer at the head and at the final block; how many were permitted."""
     head, final = subject.follower.health().head, subject.follower.final_block()
     assert head is not None
     assert final is not None
     assert final.number == head.number - CONFIRMATIONS
-    permitted = 0
+    permitted = Counter[Purpose]()
     for patient in patients:
-        for physician in PHYSICIANS:
-            at_head = await decided(chain, patient, physician, head.number)
-            at_final = await decided(chain, patient, physician, final.number)
-            permits = subject.permits(patient, physician)
+        for asked in (*((one, Purpose.TREAT) for one in PHYSICIANS), ("emergency", Purpose.ETREAT)):
+            at_head = await decided(chain, patient, *asked, head.number)
+            at_final = await decided(chain, patient, *asked, final.number)
+            permits = subject.permits(patient, *asked)
             assert not permits or (at_head and at_final), "a permit that one of the two states does not give"
             assert permits or at_head is None or at_head != at_final, "a denial although both states permit alike"
-            permitted += permits
+            permitted[asked[1]] += permits
     return permitted
 
 
@@ -114,7 +145,7 @@ async def test_p06_p09_the_mirror_after_any_history_is_the_one_rebuilt(
     await chain.mine(CONFIRMATIONS)
     subject = await following(chain, rules(CONFIRMATIONS))
     history = History(chain, rng, patients)
-    permitted = 0
+    permitted = Counter[Purpose]()
     for at in range(run_size(60, 3000)):
         for _ in range(rng.randint(1, 3)):
             await history.move()
@@ -132,4 +163,5 @@ async def test_p06_p09_the_mirror_after_any_history_is_the_one_rebuilt(
     health = subject.follower.health()
     assert health.rebuilds == 1
     assert health.reorganisations > 0
-    assert permitted > 0
+    assert permitted[Purpose.TREAT] > 0
+    assert permitted[Purpose.ETREAT] > 0

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from app.api.application import create_application
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.pacs.origin import OriginUnavailableError
 from app.portal.pages import add_pages
 from app.store.engine import Database
@@ -48,7 +48,7 @@ class Portal:
         headers = {name.replace("_", "-"): value for name, value in more.items() if name != "form"}
         cookies = [headers.pop("cookie")] if "cookie" in headers else []
         if who is not None:
-            token, _ = await self.api.wiring.sessions.create(who, Purpose.PATRQT, UnixTime(self.api.now + 600))
+            token, _ = await self.api.wiring.sessions.create(Signer(who), Purpose.PATRQT, UnixTime(self.api.now + 600))
             cookies.append(f"__Host-consentry={token}")
         if cookies:
             headers["cookie"] = "; ".join(cookies)

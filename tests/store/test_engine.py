@@ -75,6 +75,7 @@ def test_a_conflict_and_a_failure_name_no_value(database: Database) -> None:
             patient_id="SECRET",
             issuer="",
             salt=b"",
+            code=None,
             enrolled_at=0,
             erased_at=None,
             changed_at=0,

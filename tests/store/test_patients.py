@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from app.core.identifiers import PatientKey, Subject
 from app.store.engine import Database
+from app.store.erasures import Erasures
 from app.store.journal import Journal
 from app.store.patients import AlreadyEnrolledError, EnrolledPatient, Patients
 from tests.support.accesses import random_entry
@@ -62,7 +63,7 @@ async def test_a_subject_and_a_key_are_enrolled_once_and_the_error_names_neither
 
 
 async def test_what_another_gateway_enrolled_or_erased_is_known_after_a_miss_or_a_refresh(
-    made: Callable[[], Patients],
+    made: Callable[[], Patients], opened: Opened, url: str
 ) -> None:
     here, there = made(), made()
     await enrol(here, ANNE)
@@ -70,7 +71,7 @@ async def test_what_another_gateway_enrolled_or_erased_is_known_after_a_miss_or_
     async with asyncio.timeout(60):
         while there.by_subject(ANNE.subject) is None:  # noqa: ASYNC110 - read in the background
             await asyncio.sleep(0.02)
-    assert await here.erase(ANNE.key)
+    await Erasures(opened(url), here).finish(ANNE.key)
     await there.refresh()
     assert there.by_key(ANNE.key) is None
     assert there.by_subject(ANNE.subject) is None
@@ -88,8 +89,7 @@ async def test_erasure_leaves_nothing_in_any_table_that_names_the_patient_or_ope
     his = random_entry(rng, patient=BERT.key, study="1.2.4")  # type: ignore[arg-type]
     await journal.append([hers, his])
     await asyncio.to_thread(journal.stop)
-    assert await patients.erase(ANNE.key)
-    assert not await patients.erase(ANNE.key)
+    await Erasures(database, patients).finish(ANNE.key)
     assert patients.by_subject(ANNE.subject) is None
     with database.engine.connect() as connection:
         left = repr(connection.execute(text("SELECT * FROM patient")).all())

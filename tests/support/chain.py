@@ -15,7 +15,7 @@ import pytest
 from app.chain.anvil import DEVELOPMENT_CHAIN_ID, DEVELOPMENT_KEYS, Anvil, free_port
 from app.chain.anvil_state import ChainFolder
 from app.chain.contracts import CallData, Contracts
-from app.chain.deploy import FirstRole, Plan, deploy
+from app.chain.deploy import EMERGENCY_DURATION_S, EMERGENCY_QUOTA, FirstRole, Plan, deploy
 from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
 from app.chain.quantities import fields, quantity
@@ -31,6 +31,8 @@ CAST = (
 ALWAYS = Window(UnixTime(0), UnixTime(4_102_444_800))
 MOVE_DELAY_S = 3600
 ADMIN_DELAY_S = 3600
+# Whose passkeys count: where the tests' browsers find the portal.
+RP_ID = "localhost"
 # Far above anything needed on a development chain, so that no test waits for an estimate.
 _FEES = Fees(100_000_000_000, 1_000_000_000)
 _GAS = 5_000_000
@@ -51,7 +53,15 @@ def plan() -> Plan:
         Role.AUDITOR: ("auditor",),
     }
     roles = [FirstRole(role, signer(name).address, ALWAYS) for role, names in staff.items() for name in names]
-    return Plan(DEVELOPMENT_CHAIN_ID, ADMIN_DELAY_S, MOVE_DELAY_S, roles)
+    return Plan(
+        chain_id=DEVELOPMENT_CHAIN_ID,
+        admin_delay_s=ADMIN_DELAY_S,
+        move_delay_s=MOVE_DELAY_S,
+        emergency_duration_s=EMERGENCY_DURATION_S,
+        emergency_quota=EMERGENCY_QUOTA,
+        rp_id=RP_ID,
+        roles=roles,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +132,14 @@ class Chain:
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """The contracts, deployed once per run."""
-    return asyncio.run(_deploy(tmp_path_factory.mktemp("chain")))
+    return asyncio.run(deployed_in(tmp_path_factory.mktemp("chain"), plan()))
 
 
-async def _deploy(folder: Path) -> Deployed:
+async def deployed_in(folder: Path, wanted: Plan) -> Deployed:
+    """The contracts as planned, in a folder of their own."""
     path = folder / "deployment.json"
     async with Anvil(free_port(), ChainFolder(folder)) as anvil, Nodes.of([anvil.url]) as nodes:
-        return Deployed(folder, path, await deploy(nodes, signer("admin"), plan(), path))
+        return Deployed(folder, path, await deploy(nodes, signer("admin"), wanted, path))
 
 
 @pytest.fixture

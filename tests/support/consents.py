@@ -39,6 +39,7 @@ def domains(chain: Chain) -> Domains:
         chain.deployment.address("PatientRegistry"),
         chain.deployment.address("ConsentRegistry"),
         chain.deployment.address("CareTeams"),
+        chain.deployment.address("EmergencyAccess"),
     )
 
 

@@ -68,6 +68,8 @@ class Ledger:
     head: LogHead = field(init=False)
     largest_answer: int = 10_000
     asked: list[str] = field(default_factory=list)
+    # What it tells instead of ``logs`` once it has been asked for some kinds of events only.
+    told_next: list[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         self.head = genesis_head(DEPLOYMENT.chain_id, LOG)
@@ -139,6 +141,10 @@ class Ledger:
         assert isinstance(wanted, dict)
         first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
         found = [log for log in self.logs if first <= int(log["blockNumber"], 16) <= last]
+        if wanted["topics"]:
+            found = [log for log in found if log["topics"][0] in wanted["topics"][0]]
+            if self.told_next is not None:
+                self.logs, self.told_next = self.told_next, None
         if len(found) > self.largest_answer:
             raise NodeRefusedError("the node", -32005, "too many logs", None)
         return found

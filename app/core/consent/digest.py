@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from app.core.consent.emergencies import Emergency
 from app.core.consent.grants import Consent
 from app.core.consent.state import Guardian, Move, Patient, Revoked, State
 from app.core.consent.teams import Team
@@ -26,6 +27,13 @@ def digest(state: State) -> bytes:
     _section(whole, ((claim_key, _parts(*sorted(keys))) for claim_key, keys in state.claiming.items()))
     _section(whole, ((team, _team(one)) for team, one in state.teams.items()))
     _section(whole, ((account, _parts(*sorted(teams))) for account, teams in state.member_of.items()))
+    _section(whole, ((one.id, _emergency(one)) for one in state.emergencies.values()))
+    _section(
+        whole,
+        ((actor + key, latest) for actor, broken in state.broken_by.items() for key, latest in broken.items()),
+    )
+    _section(whole, ((key, _parts(*opened)) for key, opened in state.broken_for.items()))
+    _section(whole, ((actor + _parts(day), _parts(count)) for (actor, day), count in state.openings.items()))
     return whole.digest()
 
 
@@ -50,6 +58,8 @@ def _patient(patient: Patient) -> bytes:
         patient.epoch,
         patient.granted,
         patient.dated,
+        patient.ward_until,
+        patient.erased,
         *(_consent(consent) for consent in patient.live_consents()),
         *(part for entry in revoked for part in entry),
     )
@@ -87,6 +97,18 @@ def _windows(part: Mapping[Address, Window]) -> Iterable[bytes | int]:
     for account in sorted(part):
         window = part[account]
         yield from (account, window.start, window.end)
+
+
+def _emergency(emergency: Emergency) -> bytes:
+    review = emergency.review
+    return _parts(
+        emergency.patient,
+        emergency.actor,
+        emergency.reason_hash,
+        emergency.window.start,
+        emergency.window.end,
+        *((None, None, None) if review is None else (review.finding, review.reviewer, review.note_hash)),
+    )
 
 
 def _guardian(guardian: Guardian | None) -> bytes | None:

@@ -5,19 +5,23 @@
 
 from dataclasses import dataclass
 
-from app.core.consent.terms import Capacity, TeamPart, Terms, Window
+from app.core.consent.terms import Capacity, Finding, TeamPart, Terms, Window
 from app.core.identifiers import (
     Address,
     BasisId,
     BlockRef,
     Commitment,
     ConsentId,
+    EmergencyId,
     Grantee,
     PatientKey,
     RoleId,
     Signer,
     UnixTime,
 )
+
+# The end of a ward's time, of who is no ward.
+NO_WARD = UnixTime(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,16 @@ class TeamPartSet:
 
 @dataclass(frozen=True, slots=True)
 class PatientEnrolled:
-    """A patient key was committed with a one-time claim key; again, while unclaimed, replaces the claim key."""
+    """A patient key was committed with a one-time claim key; again, while unclaimed, replaces the claim key.
+
+    ``ward_until`` 0: whoever claims acts for themselves. Else a ward: whoever claims acts as guardian, and before that
+    time only.
+    """
 
     patient: PatientKey
     claim_key: Address
     claim_until: UnixTime
+    ward_until: UnixTime = NO_WARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +110,19 @@ class MoveVetoed:
 
 @dataclass(frozen=True, slots=True)
 class ControllerMoved:
-    """The pending move was finished."""
+    """The pending move was finished. ``ward_until`` is the patient's since: 0 where a ward came of age by it."""
 
     patient: PatientKey
     actor: Address
     controller: Signer
+    ward_until: UnixTime = NO_WARD
+
+
+@dataclass(frozen=True, slots=True)
+class PatientErased:
+    """Nobody acts for the patient key any more, and nothing is decided for it, for good."""
+
+    patient: PatientKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +157,29 @@ class ConsentRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class EmergencyOpened:
+    """A holder of the emergency role broke the glass. ``reason_hash`` and ``salt`` are 32 bytes."""
+
+    patient: PatientKey
+    emergency: EmergencyId
+    actor: Address
+    reason_hash: bytes
+    window: Window
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyReviewed:
+    """Somebody else closed it. ``note_hash`` is 32 bytes, zero for no note."""
+
+    patient: PatientKey
+    emergency: EmergencyId
+    reviewer: Address
+    finding: Finding
+    note_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AccessLogged:
     """One authorised access. It changes nothing about who may do what."""
 
@@ -162,8 +202,11 @@ Event = (
     | MoveStarted
     | MoveVetoed
     | ControllerMoved
+    | PatientErased
     | GuardianSet
     | ConsentGranted
     | ConsentRevoked
+    | EmergencyOpened
+    | EmergencyReviewed
     | AccessLogged
 )

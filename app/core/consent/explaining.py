@@ -8,16 +8,16 @@ from app.core.consent.events import ConsentGranted
 from app.core.consent.fold import ContradictionError, fold
 from app.core.consent.grants import in_force
 from app.core.consent.mirror import Standing
-from app.core.consent.policy import AccessRequest, deny_covers
+from app.core.consent.policy import AccessRequest, deny_covers, emergency_basis
 from app.core.consent.state import State
 from app.core.consent.terms import Capacity, Effect, Terms
 from app.core.identifiers import Address, ConsentId, UnixTime
 
 
 def denials(state: State, request: AccessRequest, now: UnixTime) -> tuple[ConsentId, ...]:
-    """Every denial that keeps the actor from what is asked, earliest granted first."""
+    """Every denial that keeps the actor from what is asked, earliest granted first: none where the glass is broken."""
     patient = state.patients.get(request.patient)
-    if patient is None:
+    if patient is None or patient.erased or emergency_basis(state, request, now) is not None:
         return ()
     found = [
         (ordinal, consent_id)

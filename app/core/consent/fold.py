@@ -6,48 +6,37 @@ was missed or forged, and whoever holds the state stops permitting until it is r
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeVar
 
 from immutables import Map
 
 from app.core.consent import grants
-from app.core.consent.basis import ADDRESS_BYTES, NOBODY, actor_of, is_signer, person, person_of
+from app.core.consent.basis import NOBODY, person, person_of
+from app.core.consent.binding import dropped, fold_binding, of_claimed, with_patient
+from app.core.consent.contradiction import ContradictionError
+from app.core.consent.emergencies import Emergency, Review, utc_day
 from app.core.consent.events import (
     AccessLogged,
     ConsentGranted,
     ConsentRevoked,
-    ControllerMoved,
     DirectoryEntrySet,
+    EmergencyOpened,
+    EmergencyReviewed,
     Event,
-    GuardianSet,
-    MoveStarted,
-    MoveVetoed,
-    PatientClaimed,
-    PatientEnrolled,
     RoleSet,
     RoleWithdrawn,
     TeamCreated,
     TeamPartSet,
 )
 from app.core.consent.sharing import is_narrower
-from app.core.consent.state import INDEX_FROM, Guardian, Move, Patient, Revoked, State
+from app.core.consent.state import INDEX_FROM, Patient, Revoked, State
 from app.core.consent.teams import NEW_TEAM
 from app.core.consent.terms import NO_PARENT, Capacity, TeamPart, flaw_in
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
+from app.core.identifiers import EmergencyId, Grantee, PatientKey
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
+__all__ = ["ContradictionError", "fold", "fold_all"]
 
-_NONE_LIVE: Map[Grantee, bytes] = Map()
 _NONE_NAMED: Map[PatientKey, Grantee] = Map()
-_NONE_REVOKED: Map[ConsentId, Revoked] = Map()
-
-
-class ContradictionError(Exception):
-    """An event cannot follow from the state. The text names the event's kind and the rule, and no key."""
-
-    def __init__(self, event: Event, rule: str) -> None:
-        super().__init__(f"{type(event).__name__}: {rule}")
+_NONE_BROKEN: Map[PatientKey, EmergencyId] = Map()
 
 
 def fold_all(state: State, events: Iterable[Event]) -> State:
@@ -63,28 +52,13 @@ def fold(state: State, event: Event) -> State:
         return _staff(state, event)
     if isinstance(event, TeamCreated | TeamPartSet):
         return _team(state, event)
-    if isinstance(event, ConsentGranted):
-        return _granted(state, event)
-    if isinstance(event, ConsentRevoked):
-        return _revoked(state, event)
+    if isinstance(event, ConsentGranted | ConsentRevoked):
+        return _granted(state, event) if isinstance(event, ConsentGranted) else _revoked(state, event)
+    if isinstance(event, EmergencyOpened | EmergencyReviewed):
+        return _emergency(state, event)
     if isinstance(event, AccessLogged):
         return state
-    return _binding(state, event)
-
-
-def _binding(
-    state: State,
-    event: PatientEnrolled | PatientClaimed | MoveStarted | MoveVetoed | ControllerMoved | GuardianSet,
-) -> State:
-    if isinstance(event, PatientEnrolled):
-        return _enrolled(state, event)
-    if isinstance(event, PatientClaimed):
-        return _claimed(state, event)
-    if isinstance(event, GuardianSet):
-        return _guardian(state, event)
-    if isinstance(event, ControllerMoved):
-        return _moved(state, event)
-    return _move(state, event)
+    return fold_binding(state, event)
 
 
 def _staff(state: State, event: RoleSet | RoleWithdrawn | DirectoryEntrySet) -> State:
@@ -93,7 +67,7 @@ def _staff(state: State, event: RoleSet | RoleWithdrawn | DirectoryEntrySet) -> 
     if isinstance(event, DirectoryEntrySet):
         if any(event.entry):
             return replace(state, directory=state.directory.set(event.account, event.entry))
-        return replace(state, directory=_dropped(state.directory, event.account))
+        return replace(state, directory=dropped(state.directory, event.account))
     key = (event.role, event.account)
     if isinstance(event, RoleWithdrawn):
         if key not in state.roles:
@@ -132,92 +106,9 @@ def _team(state: State, event: TeamCreated | TeamPartSet) -> State:
     return replace(state, member_of=member_of)
 
 
-def _enrolled(state: State, event: PatientEnrolled) -> State:
-    if event.claim_key == NOBODY or not any(event.patient):
-        raise ContradictionError(event, "a zero key")
-    before = state.patients.get(event.patient)
-    if before is None:
-        after = Patient(
-            key=event.patient,
-            claim_key=event.claim_key,
-            claim_until=event.claim_until,
-            controller=Signer(b""),
-            actor=None,
-            guardian=None,
-            guardian_nonce=0,
-            move=None,
-            move_nonce=0,
-            epoch=0,
-            granted=0,
-            dated=0,
-            live=_NONE_LIVE,
-            ids=None,
-            revoked=_NONE_REVOKED,
-        )
-    elif before.claimed:
-        raise ContradictionError(event, "the patient is claimed")
-    else:
-        after = replace(before, claim_key=event.claim_key, claim_until=event.claim_until)
-        state = _without_claim(state, before)
-    waiting = (*state.claiming.get(event.claim_key, ()), event.patient)
-    return _with_patient(replace(state, claiming=state.claiming.set(event.claim_key, waiting)), after)
-
-
-def _claimed(state: State, event: PatientClaimed) -> State:
-    before = state.patients.get(event.patient)
-    if before is None:
-        raise ContradictionError(event, "the patient is not enrolled")
-    if before.claimed:
-        raise ContradictionError(event, "the patient is claimed")
-    actor = _same_actor(event, event.controller, event.actor)
-    after = replace(before, claim_key=None, claim_until=UnixTime(0), controller=event.controller, actor=actor)
-    return _with_patient(_without_claim(state, before), after, actor)
-
-
-def _without_claim(state: State, patient: Patient) -> State:
-    """The state in which the patient no longer waits for its claim key."""
-    claim_key = patient.claim_key or NOBODY
-    others = tuple(key for key in state.claiming.get(claim_key, ()) if key != patient.key)
-    claiming = state.claiming.set(claim_key, others) if others else _dropped(state.claiming, claim_key)
-    return replace(state, claiming=claiming)
-
-
-def _move(state: State, event: MoveStarted | MoveVetoed) -> State:
-    before, _ = _of_claimed(state, event, event.patient)
-    if isinstance(event, MoveVetoed):
-        if before.move is None:
-            raise ContradictionError(event, "no move is pending")
-        return _with_patient(state, replace(before, move=None))
-    if not is_signer(event.controller) or event.controller == before.controller:
-        raise ContradictionError(event, "not a new controller")
-    move = Move(event.controller, event.ready_at)
-    return _with_patient(state, replace(before, move=move, move_nonce=before.move_nonce + 1))
-
-
-def _moved(state: State, event: ControllerMoved) -> State:
-    before, old = _of_claimed(state, event, event.patient)
-    if before.move is None or before.move.controller != event.controller:
-        raise ContradictionError(event, "that move is not pending")
-    new = _same_actor(event, event.controller, event.actor)
-    return _with_patient(state, replace(before, controller=event.controller, actor=new, move=None), old, new)
-
-
-def _guardian(state: State, event: GuardianSet) -> State:
-    before, _ = _of_claimed(state, event, event.patient)
-    touched = [] if before.guardian is None else [before.guardian.actor]
-    guardian = None
-    if event.guardian:
-        actor = _same_actor(event, event.guardian, event.actor)
-        guardian = Guardian(event.guardian, actor, event.until)
-        touched.append(actor)
-    elif event.actor != NOBODY or event.until:
-        raise ContradictionError(event, "no guardian, yet an actor or a time")
-    return _with_patient(state, replace(before, guardian=guardian, guardian_nonce=before.guardian_nonce + 1), *touched)
-
-
 def _granted(state: State, event: ConsentGranted) -> State:
     terms = event.terms
-    before, _ = _of_claimed(state, event, terms.patient)
+    before = _of_grantable(state, event)
     flaw = flaw_in(terms)
     if flaw is not None:
         raise ContradictionError(event, flaw)
@@ -249,7 +140,21 @@ def _granted(state: State, event: ConsentGranted) -> State:
         state.claiming,
         state.teams,
         state.member_of,
+        state.emergencies,
+        state.broken_by,
+        state.broken_for,
+        state.openings,
     )
+
+
+def _of_grantable(state: State, event: ConsentGranted) -> Patient:
+    """The patient, who is claimed; or erased, for what was given before can still be shared on, and opens nothing."""
+    before = state.patients.get(event.terms.patient)
+    if before is None or not (before.claimed or before.erased):
+        raise ContradictionError(event, "the patient is not claimed")
+    if before.erased and event.terms.parent == NO_PARENT:
+        raise ContradictionError(event, "the patient is erased")
+    return before
 
 
 def _with_grant(before: Patient, consent: grants.Consent, live: Map[Grantee, bytes]) -> Patient:
@@ -275,11 +180,13 @@ def _with_grant(before: Patient, consent: grants.Consent, live: Map[Grantee, byt
         live=live,
         ids=ids,
         revoked=before.revoked,
+        ward_until=before.ward_until,
+        erased=before.erased,
     )
 
 
 def _revoked(state: State, event: ConsentRevoked) -> State:
-    before, _ = _of_claimed(state, event, event.patient)
+    before, _ = of_claimed(state, event, event.patient)
     _check_grantor(event, before)
     if event.epoch != before.epoch + 1:
         raise ContradictionError(event, "the epoch is not the next one")
@@ -288,7 +195,7 @@ def _revoked(state: State, event: ConsentRevoked) -> State:
         raise ContradictionError(event, "revoked before")
     revoked = before.revoked.set(event.consent, Revoked(consent, event.capacity))
     if consent is None:
-        return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked))
+        return with_patient(state, replace(before, epoch=event.epoch, revoked=revoked))
     grantee = consent.grantee
     left = grants.without(before.live[grantee], event.consent)
     if left:
@@ -299,27 +206,55 @@ def _revoked(state: State, event: ConsentRevoked) -> State:
         state = replace(state, named=state.named.set(grantee, named) if named else state.named.delete(grantee))
     ids = None if before.ids is None else before.ids.delete(event.consent)
     dated = before.dated - consent.dates.bounded
-    return _with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live, ids=ids, dated=dated))
+    return with_patient(state, replace(before, epoch=event.epoch, revoked=revoked, live=live, ids=ids, dated=dated))
 
 
-def _of_claimed(state: State, event: Event, key: PatientKey) -> tuple[Patient, Address]:
-    patient = state.patients.get(key)
-    if patient is None or patient.actor is None:
-        raise ContradictionError(event, "the patient is not claimed")
-    return patient, patient.actor
+def _emergency(state: State, event: EmergencyOpened | EmergencyReviewed) -> State:
+    if isinstance(event, EmergencyOpened):
+        return _opened(state, event)
+    before = state.emergencies.get(event.emergency)
+    if before is None or before.patient != event.patient:
+        raise ContradictionError(event, "there is no such emergency of the patient")
+    if before.review is not None:
+        raise ContradictionError(event, "reviewed before")
+    if event.reviewer in {NOBODY, before.actor}:
+        raise ContradictionError(event, "reviewed by nobody else")
+    after = replace(before, review=Review(event.finding, event.reviewer, event.note_hash))
+    return replace(state, emergencies=state.emergencies.set(before.id, after))
 
 
-def _same_actor(event: Event, signer: Signer, actor: Address) -> Address:
-    if not is_signer(signer) or actor_of(signer) != actor:
-        raise ContradictionError(event, "the actor is not the signer's")
-    # An account's signer and its actor are the same 20 bytes: keep one object.
-    return Address(signer) if len(signer) == ADDRESS_BYTES else actor
+def _opened(state: State, event: EmergencyOpened) -> State:
+    patient = state.patients.get(event.patient)
+    if patient is None or patient.erased:
+        raise ContradictionError(event, "the patient is not enrolled, or erased")
+    if event.emergency in state.emergencies:
+        raise ContradictionError(event, "the id was used before")
+    if event.actor == NOBODY:
+        raise ContradictionError(event, "the zero address is nobody")
+    if event.window.end <= event.window.start:
+        raise ContradictionError(event, "the window is empty")
+    opened = Emergency(event.emergency, patient.key, event.actor, event.reason_hash, event.window)
+    broken = state.broken_by.get(event.actor, _NONE_BROKEN).set(patient.key, event.emergency)
+    all_of_patient = (*state.broken_for.get(patient.key, ()), event.emergency)
+    day = (event.actor, utc_day(event.window.start))
+    return replace(
+        state,
+        emergencies=state.emergencies.set(event.emergency, opened),
+        broken_by=state.broken_by.set(event.actor, broken),
+        broken_for=state.broken_for.set(patient.key, all_of_patient),
+        openings=state.openings.set(day, state.openings.get(day, 0) + 1),
+    )
 
 
 def _check_grantor(event: ConsentGranted | ConsentRevoked, patient: Patient) -> None:
     guardian = None if patient.guardian is None else patient.guardian.actor
-    holders = {Capacity.CONTROLLER: patient.actor, Capacity.GUARDIAN: guardian}
-    if holders.get(event.capacity) != event.grantor:
+    if event.capacity is Capacity.CONTROLLER:
+        holders = [None if patient.ward_until else patient.actor]
+    elif event.capacity is Capacity.GUARDIAN:
+        holders = [guardian, patient.actor if patient.ward_until else None]
+    else:
+        holders = []
+    if event.grantor not in holders:
         raise ContradictionError(event, "the grantor does not hold that capacity")
 
 
@@ -332,18 +267,3 @@ def _check_sharer(event: ConsentGranted, patient: Patient) -> None:
         raise ContradictionError(event, "the sharer is not the grantee of what is shared on")
     if not is_narrower(event.terms, parent):
         raise ContradictionError(event, "wider than what is shared on")
-
-
-def _with_patient(state: State, patient: Patient, *touched: Address) -> State:
-    """The state with this patient changed. ``touched`` are actors who may act for the patient since, or no longer."""
-    state = replace(state, patients=state.patients.set(patient.key, patient))
-    for actor in touched:
-        acts = actor == patient.actor or (patient.guardian is not None and actor == patient.guardian.actor)
-        others = tuple(key for key in state.acting.get(actor, ()) if key != patient.key)
-        keys = (*others, patient.key) if acts else others
-        state = replace(state, acting=state.acting.set(actor, keys) if keys else _dropped(state.acting, actor))
-    return state
-
-
-def _dropped(entries: Map[_K, _V], key: _K) -> Map[_K, _V]:
-    return entries.delete(key) if key in entries else entries

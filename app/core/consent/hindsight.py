@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from itertools import product
 
 from app.core.consent.basis import GUARDIAN, NO_STUDY, SELF, UPLOADER, role_id
-from app.core.consent.events import AccessLogged
+from app.core.consent.events import AccessLogged, EmergencyOpened
 from app.core.consent.grants import Consent
-from app.core.consent.policy import AccessRequest, Deny, Permit, may_store, permitting
+from app.core.consent.policy import AccessRequest, Deny, Permit, emergency_covers, may_store, permitting
 from app.core.consent.state import State
 from app.core.consent.study_date import day_after, day_before
-from app.core.consent.terms import Action, Modification, Purpose, Role
-from app.core.identifiers import BasisId, ConsentId, StudyDate, StudyKey, UnixTime
+from app.core.consent.terms import Action, Modification, Purpose, Role, Window
+from app.core.identifiers import BasisId, ConsentId, EmergencyId, StudyDate, StudyKey, UnixTime
 from app.core.record import AccessRecord
 
 _PHYSICIAN = role_id(Role.PHYSICIAN)
 _UPLOADER = role_id(Role.UPLOADER)
+_EMERGENCY = role_id(Role.EMERGENCY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,40 @@ def does_permit(state: State, access: AccessLogged, record: AccessRecord, now: U
     studies = _studies(_consent(state, access)) if record.study_key is None else (record.study_key,)
     asked = (action, record.purpose)
     return any(_permits(state, access, (now, *asked, study, record.study_date)) for study in studies)
+
+
+def could_break_glass(state: State, access: AccessLogged, opened: EmergencyOpened, decided: Span) -> bool:
+    """Whether the emergency that is the access's basis opens something at some time in the span.
+
+    ``opened`` is on the chain by now, and need not be in the state: it is signed before it is mined.
+    """
+    windows = _glass_windows(state, access, opened)
+    first = max([decided.first, *(window.start for window in windows)])
+    return bool(windows) and all(first < window.end for window in windows) and first <= decided.last
+
+
+def does_break_glass(
+    state: State, access: AccessLogged, opened: EmergencyOpened, record: AccessRecord, now: UnixTime
+) -> bool:
+    """Whether that emergency opens what the record says was done, at ``now``."""
+    action = record.action
+    if isinstance(action, Modification) or not emergency_covers(action, record.purpose):
+        return False
+    windows = _glass_windows(state, access, opened)
+    return bool(windows) and all(window.holds(now) for window in windows)
+
+
+def _glass_windows(state: State, access: AccessLogged, opened: EmergencyOpened) -> Sequence[Window]:
+    """The emergency's window and the role's; none where it is not the accessor's for this patient, the role is not
+    held, the patient was erased, or it was found unjustified already.
+    """
+    patient, role = state.patient(access.patient), state.role_window(_EMERGENCY, access.accessor)
+    known = state.emergencies.get(opened.emergency)
+    if (opened.actor, opened.patient, EmergencyId(access.basis)) != (access.accessor, access.patient, opened.emergency):
+        return ()
+    if role is None or (patient is not None and patient.erased) or (known is not None and known.is_unjustified):
+        return ()
+    return (opened.window, role)
 
 
 def _permits_storing(state: State, access: AccessLogged, now: UnixTime) -> bool:

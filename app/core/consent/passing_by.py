@@ -7,6 +7,7 @@ less plain is left to `policy.decide_standing`.
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
+from app.core.consent import emergencies
 from app.core.consent.basis import person
 from app.core.consent.grants import Plain, only_plain
 from app.core.consent.mirror import Standing
@@ -25,6 +26,8 @@ def plain_verdicts(
     """Whether the actor may find this patient's studies, all of them alike; None: not told here, decide in full."""
     final, head = standing.final.patients, standing.head.patients
     grantee, bit = person(actor), 1 << purpose
+    # The verdict on these does not rest on consents alone.
+    broken = standing.head.broken_by.get(actor, ()) if purpose is emergencies.PURPOSE else ()
     in_teams = any(actor in state.member_of for state in (standing.final, standing.head))
     is_physician = holds_role(standing, Role.PHYSICIAN, actor, now)
     covering = frozenset(actions for actions in range(16) if permit_covers(actions, Action.SEARCH))
@@ -40,7 +43,7 @@ def plain_verdicts(
         if patient is None:
             return False
         is_changing = final is not head and final.get(key) is not patient
-        if is_changing or in_teams or patient.guardian is not None or patient.actor == actor:
+        if is_changing or in_teams or key in broken or patient.guardian is not None or patient.actor == actor:
             return None
         packed = patient.live.get(grantee)
         if packed is None or patient.actor is None or not is_physician:

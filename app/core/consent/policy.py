@@ -6,7 +6,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 
+from app.core.consent import emergencies
 from app.core.consent.basis import GUARDIAN, SELF, UPLOADER, person, role_id
+from app.core.consent.emergencies import OpenedHere
 from app.core.consent.grants import Line, find, in_force, line_at
 from app.core.consent.mirror import Standing
 from app.core.consent.sharing import ancestors
@@ -38,17 +40,20 @@ class DenyReason(Enum):
 
     PATIENT_UNKNOWN = "patient-unknown"
     PATIENT_UNCLAIMED = "patient-unclaimed"
+    PATIENT_ERASED = "patient-erased"
     NO_ROLE = "no-role"
     NO_CONSENT = "no-consent"
     DENIED_BY_CONSENT = "denied-by-consent"
     REVOKED_HERE = "revoked-here"
     NOT_FINAL = "not-final"
+    NO_EMERGENCY = "no-emergency"
+    FOUND_UNJUSTIFIED = "found-unjustified"
     SUBJECT_UNRESOLVED = "subject-unresolved"
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Let in. ``basis`` is the consent's id, or SELF, GUARDIAN or UPLOADER."""
+    """Let in. ``basis`` is the id of the consent or of the emergency, or SELF, GUARDIAN or UPLOADER."""
 
     basis: BasisId
 
@@ -62,9 +67,12 @@ Verdict = Permit | Deny
 
 _ACTIONS = frozenset(Action)
 _OWN_ACTIONS = frozenset({Action.SEARCH, Action.VIEW, Action.RETRIEVE})
+# What breaking the glass opens: never sharing on.
+_EMERGENCY_ACTIONS = _OWN_ACTIONS
 _GUARDIAN_PURPOSES = frozenset({Purpose.FAMRQT, Purpose.PWATRNY})
 _PHYSICIAN = role_id(Role.PHYSICIAN)
 _UPLOADER = role_id(Role.UPLOADER)
+_EMERGENCY = role_id(Role.EMERGENCY)
 
 # What a consent with these actions covers. A permit to retrieve covers viewing: who may have the pixels may see the
 # picture. A deny of viewing covers retrieving: who may not see the picture may not have its pixels.
@@ -102,6 +110,41 @@ def decide_standing(
     return Deny(DenyReason.REVOKED_HERE)
 
 
+def decide_emergency(
+    standing: Standing, opened: OpenedHere, request: AccessRequest, now: UnixTime, *, enrolling_here: bool
+) -> Verdict:
+    """The verdict on an emergency that was opened at this gateway, whether or not it is on the chain yet.
+
+    The role must be held in the finalized state and at the head, however old the head is: how old it may be is the
+    caller's to say. ``enrolling_here``: the patient's enrolment is on its way from this gateway.
+    """
+    states = (standing.head, standing.final)
+    patients = [state.patients.get(request.patient) for state in states]
+    if any(patient is not None and patient.erased for patient in patients):
+        return Deny(DenyReason.PATIENT_ERASED)
+    if patients[0] is None and not enrolling_here:
+        return Deny(DenyReason.PATIENT_UNKNOWN)
+    if not _is_of(opened, request) or not opened.window.holds(now):
+        return Deny(DenyReason.NO_EMERGENCY)
+    landed = [state.emergencies.get(opened.emergency_id) for state in states]
+    if any(emergency is not None and emergency.is_unjustified for emergency in landed):
+        return Deny(DenyReason.FOUND_UNJUSTIFIED)
+    if not holds_role(standing, Role.EMERGENCY, request.actor, now):
+        return Deny(DenyReason.NO_ROLE)
+    return Permit(BasisId(opened.emergency_id))
+
+
+def _is_of(opened: OpenedHere, request: AccessRequest) -> bool:
+    """Whether the emergency is the request's own, and the request one that an emergency can cover."""
+    asked = (request.actor, request.patient)
+    return asked == (opened.actor, opened.patient) and emergency_covers(request.action, request.purpose)
+
+
+def emergency_covers(action: Action, purpose: Purpose) -> bool:
+    """Whether an emergency lets somebody do that, for that purpose."""
+    return purpose is emergencies.PURPOSE and action in _EMERGENCY_ACTIONS
+
+
 def date_matters(standing: Standing, patient: PatientKey) -> bool:
     """Whether any consent of the patient bounds the dates of studies: else no decision looks at one."""
     known = (standing.final.patients.get(patient), standing.head.patients.get(patient))
@@ -129,8 +172,11 @@ def may_store(state: State, actor: Address, patient: PatientKey, now: UnixTime) 
 
     No consent is asked for: who takes an image does not look at what is there, and a patient claims later.
     """
-    if patient not in state.patients:
+    known = state.patients.get(patient)
+    if known is None:
         return Deny(DenyReason.PATIENT_UNKNOWN)
+    if known.erased:
+        return Deny(DenyReason.PATIENT_ERASED)
     role = state.roles.get((_UPLOADER, actor))
     if role is None or not role.holds(now):
         return Deny(DenyReason.NO_ROLE)
@@ -138,15 +184,39 @@ def may_store(state: State, actor: Address, patient: PatientKey, now: UnixTime) 
 
 
 def permitting(state: State, request: AccessRequest, now: UnixTime) -> tuple[BasisId, ...] | Deny:
-    """Every basis that permits in this state, at least one, earliest granted first; or why none does.
+    """Every basis that permits in this state, at least one: an emergency first, then the earliest granted; or why none
+    does.
 
-    No consent covers what is not exactly one known action.
+    No consent covers what is not exactly one known action, and none denies what an emergency opens.
     """
     if request.action not in _ACTIONS:
         return Deny(DenyReason.NO_CONSENT)
     patient = state.patients.get(request.patient)
     if patient is None:
         return Deny(DenyReason.PATIENT_UNKNOWN)
+    if patient.erased:
+        return Deny(DenyReason.PATIENT_ERASED)
+    emergency = emergency_basis(state, request, now)
+    others = _without_emergency(state, patient, request, now)
+    if emergency is None:
+        return others
+    return (emergency,) if isinstance(others, Deny) else (emergency, *others)
+
+
+def emergency_basis(state: State, request: AccessRequest, now: UnixTime) -> BasisId | None:
+    """The actor's emergency for the patient, where the one that landed last opens what is asked for."""
+    if not emergency_covers(request.action, request.purpose):
+        return None
+    emergency = state.last_emergency(request.patient, request.actor)
+    if emergency is None or not emergency.window.holds(now) or emergency.is_unjustified:
+        return None
+    role = state.roles.get((_EMERGENCY, request.actor))
+    return BasisId(emergency.id) if role is not None and role.holds(now) else None
+
+
+def _without_emergency(
+    state: State, patient: Patient, request: AccessRequest, now: UnixTime
+) -> tuple[BasisId, ...] | Deny:
     if patient.actor is None:
         return Deny(DenyReason.PATIENT_UNCLAIMED)
     own = _own_basis(patient, request, now)
@@ -171,12 +241,10 @@ def deny_covers(actions: int, action: Action) -> bool:
 def _own_basis(patient: Patient, request: AccessRequest, now: UnixTime) -> BasisId | None:
     if request.action not in _OWN_ACTIONS:
         return None
-    # Who is both controller and guardian has both rights.
     if request.purpose is Purpose.PATRQT:
-        return SELF if request.actor == patient.actor else None
-    guardian = patient.guardian
-    if request.purpose in _GUARDIAN_PURPOSES and guardian is not None:
-        return GUARDIAN if request.actor == guardian.actor and now < guardian.until else None
+        return SELF if patient.may_act_as(request.actor, now).as_self else None
+    if request.purpose in _GUARDIAN_PURPOSES:
+        return GUARDIAN if patient.may_act_as(request.actor, now).as_guardian else None
     return None
 
 

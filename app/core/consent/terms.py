@@ -93,6 +93,13 @@ class Capacity(IntEnum):
     GRANTEE = 3
 
 
+class Finding(IntEnum):
+    """What a review found of an emergency. The numbers are on the chain."""
+
+    JUSTIFIED = 1
+    NOT_JUSTIFIED = 2
+
+
 class TeamPart(IntEnum):
     """What an account is in a care team. The numbers are on the chain."""
 

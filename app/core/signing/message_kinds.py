@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from app.core.consent.terms import Action, DateSpan, Effect, TeamPart, Terms, Window
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, StudyKey, UnixTime
+from app.core.consent.emergencies import Opening
+from app.core.consent.terms import Action, DateSpan, Effect, Finding, TeamPart, Terms, Window
+from app.core.identifiers import Address, ConsentId, EmergencyId, Grantee, PatientKey, Signer, StudyKey, UnixTime
 from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
+    EmergencyAccess,
+    EmergencyReview,
     GuardianChange,
     Message,
     MoveAcceptance,
@@ -33,6 +36,7 @@ class Contract(Enum):
     PATIENTS = "Consentry Patients"
     CONSENTS = "Consentry Consents"
     TEAMS = "Consentry Teams"
+    EMERGENCIES = "Consentry Emergency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,37 @@ KINDS: dict[type[Message], Kind] = {
         make=lambda v: TeamChange(
             Grantee(v[0]), Address(v[1]), TeamPart(v[2]), UnixTime(v[3]), UnixTime(v[4]), v[5], UnixTime(v[6])
         ),
+    ),
+    EmergencyAccess: Kind(
+        primary="EmergencyAccess",
+        contract=Contract.EMERGENCIES,
+        fields=(
+            ("patientKey", "bytes32"),
+            ("reasonHash", "bytes32"),
+            ("validFrom", "uint48"),
+            ("validUntil", "uint48"),
+            ("salt", "bytes32"),
+        ),
+        take=lambda m: (
+            m.opening.patient,
+            m.opening.reason_hash,
+            m.opening.window.start,
+            m.opening.window.end,
+            m.opening.salt,
+        ),
+        make=lambda v: EmergencyAccess(Opening(PatientKey(v[0]), v[1], Window(UnixTime(v[2]), UnixTime(v[3])), v[4])),
+    ),
+    EmergencyReview: Kind(
+        primary="EmergencyReview",
+        contract=Contract.EMERGENCIES,
+        fields=(
+            ("emergencyId", "bytes32"),
+            ("finding", "uint8"),
+            ("noteHash", "bytes32"),
+            ("deadline", "uint48"),
+        ),
+        take=lambda m: (m.emergency, m.finding, m.note_hash, m.deadline),
+        make=lambda v: EmergencyReview(EmergencyId(v[0]), Finding(v[1]), v[2], UnixTime(v[3])),
     ),
 }
 BY_PRIMARY = {kind.primary: kind for kind in KINDS.values()}

@@ -4,8 +4,9 @@
 
 from dataclasses import dataclass
 
-from app.core.consent.terms import TeamPart, Terms
-from app.core.identifiers import Address, ConsentId, Grantee, PatientKey, Signer, UnixTime
+from app.core.consent.emergencies import Opening
+from app.core.consent.terms import Finding, TeamPart, Terms
+from app.core.identifiers import Address, ConsentId, EmergencyId, Grantee, PatientKey, Signer, UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +88,33 @@ class TeamChange:
     deadline: UnixTime
 
 
-Message = Claim | MoveVeto | MoveAcceptance | GuardianChange | ConsentOffer | ConsentOffers | Revocation | TeamChange
+@dataclass(frozen=True, slots=True)
+class EmergencyAccess:
+    """A holder of the emergency role breaks the glass. It has no deadline: its own times bound it."""
+
+    opening: Opening
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyReview:
+    """An auditor closes somebody else's emergency. ``note_hash`` is 32 bytes, zero for no note."""
+
+    emergency: EmergencyId
+    finding: Finding
+    note_hash: bytes
+    deadline: UnixTime
+
+
+# What works until a deadline.
+DatedMessage = (
+    Claim
+    | MoveVeto
+    | MoveAcceptance
+    | GuardianChange
+    | ConsentOffer
+    | ConsentOffers
+    | Revocation
+    | TeamChange
+    | EmergencyReview
+)
+Message = DatedMessage | EmergencyAccess

@@ -17,6 +17,7 @@ from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
+    EmergencyAccess,
     GuardianChange,
     Message,
     MoveAcceptance,
@@ -46,9 +47,15 @@ class Domains:
     patients: Address
     consents: Address
     teams: Address
+    emergencies: Address
 
     def address(self, contract: Contract) -> Address:
-        of = {Contract.PATIENTS: self.patients, Contract.CONSENTS: self.consents, Contract.TEAMS: self.teams}
+        of = {
+            Contract.PATIENTS: self.patients,
+            Contract.CONSENTS: self.consents,
+            Contract.TEAMS: self.teams,
+            Contract.EMERGENCIES: self.emergencies,
+        }
         return of[contract]
 
 
@@ -166,12 +173,19 @@ def _flaw_in(message: Message) -> str | None:
         if not message.grants or sum(len(terms.studies) for terms in message.grants) > MAX_STUDIES:
             return "no grant, or too many studies"
         return next(filter(None, map(flaw_in, message.grants)), None)
-    if isinstance(message, TeamChange):
-        empty = message.until <= message.start if message.until else bool(message.start)
-        return "a window that holds no instant" if empty else None
+    if isinstance(message, EmergencyAccess | TeamChange):
+        return _flaw_in_times(message)
     if isinstance(message, GuardianChange) and not message.guardian:
         return "no guardian, yet a time" if message.until else None
     return None if _signers_are_sound(message) else "no signer"
+
+
+def _flaw_in_times(message: EmergencyAccess | TeamChange) -> str | None:
+    if isinstance(message, EmergencyAccess):
+        empty = message.opening.window.end <= message.opening.window.start
+    else:
+        empty = message.until <= message.start if message.until else bool(message.start)
+    return "a window that holds no instant" if empty else None
 
 
 def _signers_are_sound(message: Message) -> bool:

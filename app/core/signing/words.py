@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.core.consent.basis import person, person_of
+from app.core.consent.events import NO_WARD
 from app.core.consent.study_date import as_day
-from app.core.consent.terms import NO_PARENT, Action, DateSpan, Effect, Purpose, TeamPart, Terms
-from app.core.identifiers import ConsentId, Grantee, Signer, StudyKey, UnixTime
+from app.core.consent.terms import NO_PARENT, Action, DateSpan, Effect, Finding, Purpose, TeamPart, Terms
+from app.core.identifiers import ConsentId, EmergencyId, Grantee, Signer, StudyKey, UnixTime
 from app.core.signing.messages import (
     Claim,
     ConsentOffer,
     ConsentOffers,
+    DatedMessage,
+    EmergencyAccess,
+    EmergencyReview,
     GuardianChange,
     Message,
     MoveAcceptance,
@@ -26,6 +30,8 @@ from app.core.signing.messages import (
 )
 
 MAX_NAME_LENGTH = 160
+# A reason or a note, in characters: longer ones would be cut, so they are not taken.
+MAX_WRITTEN_LENGTH = 500
 
 _PURPOSES = {
     Purpose.TREAT: "treatment",
@@ -66,20 +72,29 @@ _LAST_DATE = UnixTime(253402300799)  # the end of the year 9999
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+def purpose_in_words(purpose: Purpose) -> str:
+    """As it stands after "for"."""
+    return _PURPOSES[purpose]
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What to call those whom a message names by keys. Whoever has no name here is called by the key in hex.
 
     ``signers`` are controllers and guardians; ``consents`` describes those that may be revoked or are shared on.
-    ``patient`` is for a guardian or a sharer, who speaks of somebody else's images: the words never leave for the
-    chain.
+    ``patient`` is for a guardian, a sharer or whoever breaks the glass, who speak of somebody else's images, and
+    ``written`` what was written down as a reason or a note, by its hash: the words never leave for the chain.
+    ``ward_until``, where not 0, is until when whoever takes charge of the patient acts as guardian.
     """
 
     patient: str = ""
+    ward_until: UnixTime = NO_WARD
     grantees: Mapping[Grantee, str] = field(default_factory=dict)
     studies: Mapping[StudyKey, str] = field(default_factory=dict)
     signers: Mapping[Signer, str] = field(default_factory=dict)
     consents: Mapping[ConsentId, str] = field(default_factory=dict)
+    emergencies: Mapping[EmergencyId, str] = field(default_factory=dict)
+    written: Mapping[bytes, str] = field(default_factory=dict)
 
 
 NO_NAMES = Names()
@@ -87,6 +102,8 @@ NO_NAMES = Names()
 
 def words_for(message: Message, names: Names) -> str:
     """The words of the message."""
+    if isinstance(message, EmergencyAccess):
+        return _emergency(message, names)
     return f"{_said(message, names)} This message works until {moment(message.deadline)}, and not after."
 
 
@@ -98,7 +115,7 @@ def moment(at: UnixTime) -> str:
     return f"{then.day} {_MONTHS[then.month - 1]} {then.year}, {then:%H:%M:%S} UTC"
 
 
-def plain(name: str) -> str:
+def plain(name: str, longest: int = MAX_NAME_LENGTH) -> str:
     """A name as it may stand between quotation marks: one line of bounded length, nothing unseen, no such marks."""
     kept = []
     for character in unicodedata.normalize("NFC", name):
@@ -107,10 +124,34 @@ def plain(name: str) -> str:
         elif unicodedata.category(character) not in _UNSEEN_CATEGORIES:
             kept.append("'" if character in '"“”„‟«»' else character)
     text = " ".join("".join(kept).split())
-    return text if len(text) <= MAX_NAME_LENGTH else text[: MAX_NAME_LENGTH - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _said(message: Message, names: Names) -> str:
+def _emergency(message: EmergencyAccess, names: Names) -> str:
+    opening = message.opening
+    patient = plain(names.patient)
+    whose = f"“{patient}”" if patient else f"the patient record 0x{opening.patient.hex()}"
+    return (
+        f"This is an emergency. I look at the images of {whose} without their consent, from "
+        f"{moment(opening.window.start)} until {moment(opening.window.end)}, because: "
+        f"{_written(opening.reason_hash, names)}. The patient will be told, and somebody else will review it."
+    )
+
+
+def _review(message: EmergencyReview, names: Names) -> str:
+    emergency = _named(names.emergencies.get(message.emergency), message.emergency)
+    found = "justified" if message.finding is Finding.JUSTIFIED else "not justified: it opens nothing any more"
+    note = f" My note: {_written(message.note_hash, names)}." if any(message.note_hash) else ""
+    return f"I have reviewed the emergency {emergency}. I find that it was {found}.{note} This cannot be changed."
+
+
+def _written(written_hash: bytes, names: Names) -> str:
+    """What was written down, as it may stand in one line, or its hash."""
+    text = plain(names.written.get(written_hash, ""), MAX_WRITTEN_LENGTH)
+    return f"“{text}”" if text else f"what has the hash 0x{written_hash.hex()}"
+
+
+def _said(message: DatedMessage, names: Names) -> str:
     if isinstance(message, ConsentOffer):
         return _consent(message.terms, names)
     if isinstance(message, ConsentOffers):
@@ -118,7 +159,12 @@ def _said(message: Message, names: Names) -> str:
     return _change(message, names)
 
 
-def _change(message: Claim | MoveVeto | MoveAcceptance | GuardianChange | Revocation | TeamChange, names: Names) -> str:
+def _change(
+    message: Claim | MoveVeto | MoveAcceptance | GuardianChange | Revocation | TeamChange | EmergencyReview,
+    names: Names,
+) -> str:
+    if isinstance(message, EmergencyReview):
+        return _review(message, names)
     if isinstance(message, TeamChange):
         return _team_change(message, names)
     if isinstance(message, Revocation):
@@ -136,11 +182,29 @@ def _change(message: Claim | MoveVeto | MoveAcceptance | GuardianChange | Revoca
 
 def _control(message: Claim | MoveAcceptance, names: Names) -> str:
     controller = _named(names.signers.get(message.controller), message.controller)
+    if names.ward_until:
+        return _guardianship(message, controller, names)
     if isinstance(message, Claim):
         return f"I take control of this patient record with my key {controller}. It decides who may see the images."
     return (
         f"I take over this patient record with my new key {controller} (move number {message.move_nonce}). "
         "The old key decides no more."
+    )
+
+
+def _guardianship(message: Claim | MoveAcceptance, controller: str, names: Names) -> str:
+    """Control of a ward's record: it ends by itself."""
+    patient = plain(names.patient)
+    whose = f"“{patient}”" if patient else "the person whose record this is"
+    move = (
+        f" (move number {message.move_nonce}). The old key decides no more"
+        if isinstance(message, MoveAcceptance)
+        else ""
+    )
+    until = moment(names.ward_until)
+    return (
+        f"I take charge of this patient record as the guardian of {whose}, with my key {controller}{move}. Until "
+        f"{until} it decides who may see the images. From then on it decides nothing: the record goes to the person."
     )
 
 

@@ -14,7 +14,7 @@ const states = new Map(); // entry → "good", "bad", "waiting" or "away"
 
 function shownBy(entry) {
   const { id, time, actor, study, action, purpose } = entry.dataset;
-  return { id, at: Number(time), actor: actor.toLowerCase(), study, action, purpose, patient: list.dataset.patient };
+  return { id, at: Number(time), actor: actor.toLowerCase(), study, action, purpose, patient: entry.dataset.patient ?? list.dataset.patient };
 }
 
 function say(entry, state, why = "") {
