@@ -15,8 +15,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.api.application import create_application
+from app.api.oauth.ground import OauthGround
+from app.api.oauth.id_tokens import SigningKey
+from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
-from app.api.wiring import Condition
+from app.api.wiring import Condition, EmergencyRules
 from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
 from app.chain.deployment import Deployment, check
@@ -32,7 +36,7 @@ from app.gateway.front import MOUNT, Front
 from app.gateway.ports import Alarm, GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
 from app.gateway.serving import server_config, set_aside_long_lived_objects
-from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, site_key
+from app.keys import RECORDER_INDEX, RELAYER_INDEX, account, id_token_key, site_key
 from app.loops.aftermath import Aftermath
 from app.loops.backlog_watch import BacklogState, BacklogWatch
 from app.loops.follow import Follower, Rules
@@ -41,14 +45,17 @@ from app.loops.lane_chain import NodesChain
 from app.loops.log_planner import LogPlanner, Pace
 from app.loops.settle import settle
 from app.loops.submit import Submitter
+from app.outgoing import Outgoing, outgoing
 from app.pacs.archive.origin import ArchiveOrigin
 from app.pacs.origin import Origin, OriginUnavailableError
 from app.portal.pages import add_pages
+from app.portal.program_pages import program_pages
 from app.settings import Settings
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies, TakenBack
 from app.store.engine import Database, open_database
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
@@ -57,10 +64,13 @@ from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
 from app.store.migrate import upgrade
 from app.store.outbox import Outbox
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+from app.store.verifications import Verifications
 from app.upstream import remote_origin
 
 _LOG = logging.getLogger(__name__)
@@ -95,9 +105,20 @@ class _Ground:
     database: Database
     origin: Origin
     site_key: bytes
+    id_token_key: SigningKey
     say: Say
     durable: Callable[[], int] | None
     move_delay_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What of the database is held in memory, because every request or decision needs it."""
+
+    patients: Patients
+    consents: Consents
+    emergencies: Emergencies
+    sessions: Sessions
 
 
 @contextlib.asynccontextmanager
@@ -117,30 +138,38 @@ async def running(
         database = await _database(settings, stack)
         origin = await _origin(settings, stack, say)
         own_site_key = await asyncio.to_thread(site_key, settings)
+        signing = await asyncio.to_thread(id_token_key, settings)
         contracts = Contracts.of(deployment)
         delay_s = await contracts.ask(nodes, contracts.patients.move_delay_s())
-        ground = _Ground(settings, deployment, nodes, contracts, database, origin, own_site_key, say, durable, delay_s)
-        patients, consents, sessions = Patients(database), Consents(database), Sessions(database)
-        await asyncio.to_thread(patients.load)
-        await asyncio.to_thread(consents.load)
-        stack.callback(patients.close)
+        ground = _Ground(
+            settings, deployment, nodes, contracts, database, origin, own_site_key, signing, say, durable, delay_s
+        )
+        kept = _Kept(Patients(database), Consents(database), Emergencies(database), Sessions(database))
+        for loaded in (kept.patients, kept.consents, kept.emergencies):
+            await asyncio.to_thread(loaded.load)
+        stack.callback(kept.patients.close)
+        rules = EmergencyRules(
+            longest_s=await contracts.ask(nodes, contracts.emergencies.max_duration_s()),
+            quota=await contracts.ask(nodes, contracts.emergencies.quota()),
+        )
         # The submitter is made below, before the journal starts and calls it.
         journal = Journal(
             database,
             on_commit=lambda: submitter.wake(),  # noqa: PLW0108 - not made yet
             backlog_limit=settings.backlog_limit,
         )
-        follower, submitter = _follower(ground), _submitter(ground, journal)
+        telling = await outgoing(settings, database, own_site_key, lambda: follower.standing())  # noqa: PLW0108
+        follower, submitter = _follower(ground, telling), _submitter(ground, journal)
         await asyncio.to_thread(journal.start)
         stack.push_async_callback(asyncio.to_thread, journal.stop)
-        api = _api(ground, follower, submitter, journal, patients, consents, sessions)
-        rest = create_application(api)
+        rest = create_application(api := _api(ground, kept, rules, follower, submitter, journal, telling))
         add_pages(rest, settings.origin_url, settings.viewer_dir, settings.browser_rpc)
+        rest.include_router(program_pages(api))
         application = _application(settings, Dicomweb(_data_path(ground, follower, api)), rest)
-        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run()]
-        loops.append(settle(consents, follower.standing, _SETTLE_S))
-        aftermath = Aftermath(patients, api.erasures, api.recoveries, api.access_requests, follower.standing)
-        loops.append(aftermath.run(_SETTLE_S))
+        loops: list[Coroutine[Any, Any, None]] = [follower.run(), submitter.run(), *telling.loops()]
+        loops += [settle(kept.consents, kept.emergencies, follower.standing, _SETTLE_S)]
+        aftermath = Aftermath(kept.patients, api.erasures, api.recoveries, api.access_requests, follower.standing)
+        loops += [aftermath.run(_SETTLE_S)]
         if isinstance(origin, ArchiveOrigin):
             loops.append(_keep_indexed(origin))
         tasks = tuple(asyncio.create_task(loop) for loop in loops)
@@ -196,7 +225,7 @@ def _origins(named: Sequence[str]) -> frozenset[bytes]:
     return frozenset(origin.encode("ascii") for origin in named)
 
 
-def _follower(ground: _Ground) -> Follower:
+def _follower(ground: _Ground, telling: Outgoing) -> Follower:
     settings = ground.settings
     rules = Rules(
         confirmations=settings.confirmations,
@@ -209,7 +238,9 @@ def _follower(ground: _Ground) -> Follower:
     def progress(done: int, total: int) -> None:
         ground.say(f"reading the chain: block {done} of {total}")
 
-    return Follower(ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable)
+    return Follower(
+        ground.nodes, ground.deployment, rules, progress=progress, durable=ground.durable, listener=telling.listener
+    )
 
 
 def _submitter(ground: _Ground, journal: Journal) -> Submitter:
@@ -228,12 +259,12 @@ def _submitter(ground: _Ground, journal: Journal) -> Submitter:
 
 def _api(
     ground: _Ground,
+    kept: _Kept,
+    rules: EmergencyRules,
     follower: Follower,
     submitter: Submitter,
     journal: Journal,
-    patients: Patients,
-    consents: Consents,
-    sessions: Sessions,
+    telling: Outgoing,
 ) -> ApiWiring:
     settings, database = ground.settings, ground.database
     return ApiWiring(
@@ -245,7 +276,9 @@ def _api(
         move_delay_s=ground.move_delay_s,
         relayer=account(settings.relayer_key, RELAYER_INDEX).address,
         standing=follower.standing,
-        condition=lambda: _condition(follower, submitter),
+        snapshot=lambda: _snapshot(follower, settings.emergency_snapshot_s),
+        emergency_rules=rules,
+        condition=lambda: _condition(follower, submitter, telling),
         wake_relay=submitter.wake,
         clock=_now,
         random_bytes=os.urandom,
@@ -254,17 +287,34 @@ def _api(
         nodes=ground.nodes,
         outbox=Outbox(database),
         journal=journal,
-        sessions=sessions,
+        sessions=kept.sessions,
         siwe_nonces=SiweNonces(database),
-        patients=patients,
-        consents=consents,
+        passkeys=Passkeys(database),
+        passkey_challenges=PasskeyChallenges(database),
+        patients=kept.patients,
+        consents=kept.consents,
+        emergencies=kept.emergencies,
         accesses=Accesses(database),
         access_requests=AccessRequests(database),
         directory=Directory(database),
         vouching=Vouching(ground.nodes, ground.contracts, ground.deployment),
         guardian_names=GuardianNames(database),
         recoveries=Recoveries(database),
-        erasures=Erasures(database, patients),
+        erasures=Erasures(database, kept.patients),
+        oauth=OauthServer(
+            OauthGround.over(
+                database,
+                settings.origin_url,
+                ground.id_token_key,
+                _now,
+                settings.program_token_lifetime_s,
+                settings.program_refresh_lifetime_s,
+            )
+        ),
+        verifications=Verifications(database),
+        contacts=telling.contacts,
+        reach=telling.reach,
+        typesetter=Typesetter(),
     )
 
 
@@ -281,7 +331,9 @@ def _data_path(ground: _Ground, follower: Follower, api: ApiWiring) -> GatewayWi
         patients=api.patients,
         journal=api.journal,
         standing=follower.standing,
-        revoked_here=lambda: api.consents.revoked_here,
+        revoked_here=TakenBack(api.consents, api.emergencies).now,
+        opened_here=lambda: api.emergencies.opened,
+        snapshot=api.snapshot,
         study_key_of=study_key_of,
         clock=time.time,
         monotonic=time.monotonic,
@@ -352,8 +404,8 @@ def _now() -> UnixTime:
     return UnixTime(int(time.time()))
 
 
-def _condition(follower: Follower, submitter: Submitter) -> Condition:
-    health, state = follower.health(), submitter.state()
+def _condition(follower: Follower, submitter: Submitter, telling: Outgoing) -> Condition:
+    health, state, notices = follower.health(), submitter.state(), telling.teller.count()
     return Condition(
         chain_problem=health.problem,
         confirmed_age_s=health.confirmed_age_s,
@@ -363,6 +415,8 @@ def _condition(follower: Follower, submitter: Submitter) -> Condition:
         oldest_age_s=state.backlog.oldest_age_s,
         late=state.backlog.late,
         trouble=tuple(one.value for one in state.trouble),
+        notices_waiting=notices.waiting,
+        notices_given_up=notices.given_up,
     )
 
 
@@ -371,6 +425,11 @@ def _alarm(kind: Alarm) -> None:
         _LOG.error("ALARM: the archive refuses this gateway's credentials (%s)", kind.value)
     else:
         _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
+
+
+def _snapshot(follower: Follower, oldest_s: float) -> tuple[Standing, float] | None:
+    last = follower.last_standing()
+    return last if last is not None and last[1] <= oldest_s else None
 
 
 def _late(state: BacklogState) -> None:

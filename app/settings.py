@@ -15,13 +15,23 @@ from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
+from app.core.notices.reaching import email_address
+
 PREFIX = "CONSENTRY_"
 # 32 random bytes hold about 30 different ones; fewer than this were typed, not drawn.
 _DISTINCT_BYTES = 8
+# So old roles may be when the glass is broken while the chain is away (the auditor's replay knows no older ones).
+_LONGEST_SNAPSHOT_S = 900
 DEVELOPMENT_CHAIN_ID = 31337
 # Read by the command line only; known here so that they are not taken for a misspelt setting.
 CLIENT_KEYS = frozenset(
-    {"CONSENTRY_WALLET_KEY", "CONSENTRY_KEYSTORE_PASSWORD", "CONSENTRY_GATEWAY_URL", "CONSENTRY_TOKEN"}
+    {
+        "CONSENTRY_WALLET_KEY",
+        "CONSENTRY_KEYSTORE_PASSWORD",
+        "CONSENTRY_GATEWAY_URL",
+        "CONSENTRY_TOKEN",
+        "CONSENTRY_AUDIT_RPC",
+    }
 )
 # RFC 6454 §6.2, without the ports that browsers leave out; "null", which any page can be, is none.
 _ORIGIN = re.compile(
@@ -88,17 +98,24 @@ class Settings:
     site_key: str = ""
     recorder_key: str = ""
     relayer_key: str = ""
+    id_token_key: str = ""
     token_lifetime_s: int = 8 * 3600
+    program_token_lifetime_s: int = 3600
+    program_refresh_lifetime_s: int = 7 * 86400
     subject_ttl_s: float = 30.0
     uploads: int = 8
     upload_instance_bytes: int = 2 * 1024**3
     upload_request_bytes: int = 16 * 1024**3
     log_flush_s: float = 1.0
     backlog_alarm_s: int = 600
+    emergency_snapshot_s: int = 900
     backlog_limit: int = 1_000_000
     cors_origins: tuple[str, ...] = ()
     cors_credentials: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    smtp_url: str = ""
+    mail_from: str = ""
+    webhooks: str = "off"
 
     @property
     def embedded_chain(self) -> bool:
@@ -133,6 +150,11 @@ class Settings:
         if not self.pacs_url:
             return self.data_dir / "archive"
         return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    @property
+    def mail_server_is_local(self) -> bool:
+        """Whether mail goes to a server on this machine, the only one that may lack TLS."""
+        return _loopback(urlsplit(self.smtp_url).hostname or "")
 
     @property
     def deployment_path(self) -> Path:
@@ -196,7 +218,7 @@ def _parse(text: str, default: object) -> object:
 
 def _problems(s: Settings) -> list[str]:
     """Everything that is wrong with settings that could be read."""
-    checks = (_number_problems, _rpc_problems, _pacs_problems, _public_problems, _secret_problems)
+    checks = (_number_problems, _rpc_problems, _pacs_problems, _public_problems, _secret_problems, _telling_problems)
     return [found for check in checks for found in check(s)]
 
 
@@ -212,11 +234,15 @@ def _number_problems(s: Settings) -> Iterator[str]:
         "upload_instance_bytes",
         "upload_request_bytes",
         "token_lifetime_s",
+        "program_token_lifetime_s",
+        "program_refresh_lifetime_s",
         "backlog_alarm_s",
         "backlog_limit",
     ):
         if getattr(s, name) <= 0:
             yield f"{PREFIX}{name.upper()}: must be above 0"
+    if not 0 <= s.emergency_snapshot_s <= _LONGEST_SNAPSHOT_S:
+        yield f"CONSENTRY_EMERGENCY_SNAPSHOT_S: 0 to {_LONGEST_SNAPSHOT_S}"
     if s.head_max_age_s < 0:
         yield "CONSENTRY_HEAD_MAX_AGE_S: must not be negative"
     if s.log_level not in {"debug", "info", "warning", "error"}:
@@ -294,8 +320,31 @@ def _public_problems(s: Settings) -> Iterator[str]:
             yield "CONSENTRY_TRUSTED_PROXIES: addresses or networks, comma-separated"
 
 
+def _telling_problems(s: Settings) -> Iterator[str]:
+    if bool(s.smtp_url) != bool(s.mail_from):
+        yield "CONSENTRY_SMTP_URL and CONSENTRY_MAIL_FROM: give both or neither"
+    if s.mail_from and email_address(s.mail_from) is None:
+        yield "CONSENTRY_MAIL_FROM: an e-mail address and nothing else"
+    if s.webhooks not in {"off", "public", "private"}:
+        yield "CONSENTRY_WEBHOOKS: one of off, public, private"
+    if not s.smtp_url:
+        return
+    try:
+        server = urlsplit(s.smtp_url)
+        known = server.scheme in {"smtp", "smtps"} and bool(server.hostname) and server.port != 0
+    except ValueError:  # a port that is none
+        yield "CONSENTRY_SMTP_URL: smtp(s)://user:password@host:port"
+        return
+    if not known or server.path.strip("/") or server.query or server.fragment:
+        yield "CONSENTRY_SMTP_URL: smtp(s)://user:password@host:port"
+    if bool(server.username) != bool(server.password):
+        yield "CONSENTRY_SMTP_URL: user and password, both or neither"
+    if server.password and _PLACEHOLDER.match(unquote(server.password)):
+        yield "CONSENTRY_SMTP_URL: still a placeholder"
+
+
 def _secret_problems(s: Settings) -> Iterator[str]:
-    for name in ("site_key", "recorder_key", "relayer_key"):
+    for name in ("site_key", "recorder_key", "relayer_key", "id_token_key"):
         flaw = _key_flaw(s, name)
         if flaw:
             yield flaw
@@ -338,7 +387,7 @@ def _key_flaw(s: Settings, name: str) -> str:
         return f"{key}: 32 bytes in hexadecimal"
     if len(set(bytes.fromhex(digits))) < _DISTINCT_BYTES:
         return f"{key}: not random"
-    if name != "site_key" and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
+    if name in {"recorder_key", "relayer_key"} and s.chain_id != DEVELOPMENT_CHAIN_ID and _published(digits):
         return f"{key}: a published development key"
     return ""
 

@@ -87,7 +87,7 @@ class Serving:
         journal = Journal(self._database)
         journal.start()
         sessions = Sessions(self._database)
-        token, _ = await sessions.create(_PHYSICIAN, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
+        token, _ = await sessions.create(Signer(_PHYSICIAN), Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
         self._dicomweb = Dicomweb(
             Wiring(
                 origin=RemoteOrigin(HttpOrigin(self._archive_url)),
@@ -96,6 +96,8 @@ class Serving:
                 journal=journal,
                 standing=lambda: standing,
                 revoked_here=lambda: nothing_revoked,
+                opened_here=dict,
+                snapshot=lambda: None,
                 study_key_of=_study_key,
                 clock=time.time,
                 monotonic=time.monotonic,

@@ -94,7 +94,7 @@ class SearchGateway:
         callers, seen = [], []
         for size in sizes:
             actor = Address(size.to_bytes(20, "big"))
-            token, _ = await self._sessions.create(actor, Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
+            token, _ = await self._sessions.create(Signer(actor), Purpose.TREAT, UnixTime(int(time.time()) + 86_400))
             seen.append((actor, {number * patients // size for number in range(size)}))
             callers.append(Caller(f"may see {size:,}", size, actor, token))
         state = _state(patients, seen)
@@ -139,6 +139,8 @@ class SearchGateway:
             journal=self._journal,
             standing=lambda: self._standing,
             revoked_here=lambda: nothing_revoked,
+            opened_here=dict,
+            snapshot=lambda: None,
             study_key_of=lambda salt, study: study_key(b"\x22" * 32, salt, study, 31337, Address(b"\x11" * 20)),
             clock=time.time,
             monotonic=time.monotonic,

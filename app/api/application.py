@@ -14,16 +14,24 @@ from app.api import (
     accesses,
     care_teams,
     consents,
+    contact,
+    emergencies,
+    emergency_reviews,
     enrolments,
     erasures,
     explain,
     guardians,
     health,
+    passkeys,
     patients,
     recoveries,
     signin,
+    verifications,
 )
 from app.api.envelope import Envelope, answer
+from app.api.oauth import answering as oauth
+from app.api.oauth import programs
+from app.api.reports.typesetting import TypesettingError
 from app.api.wiring import Wiring
 from app.chain.rpc import RpcError
 from app.core.http.problem import Problem, ProblemError, problem
@@ -32,6 +40,7 @@ from app.store.engine import ConflictError, StoreUnavailableError
 
 _MODULES = (
     signin,
+    passkeys,
     consents,
     care_teams,
     enrolments,
@@ -40,9 +49,15 @@ _MODULES = (
     recoveries,
     erasures,
     access_requests,
+    emergencies,
+    emergency_reviews,
     accesses,
+    contact,
     explain,
+    verifications,
     health,
+    oauth,
+    programs,
 )
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "invalid-request", 413: "payload-too-large"}
 # What a failure of ours is to the caller; a subclass that is not named here is what its parent is.
@@ -50,6 +65,7 @@ _MEANINGS: Mapping[type[Exception], str] = {
     RequestValidationError: "invalid-parameter",
     RpcError: "chain-unavailable",
     StoreUnavailableError: "log-unavailable",
+    TypesettingError: "report-unavailable",
     ConflictError: "conflict",
     OriginTimeoutError: "upstream-timeout",
     OriginUnavailableError: "upstream-unavailable",
@@ -68,6 +84,7 @@ def create_application(wiring: Wiring) -> FastAPI:
     )
     application.state.wiring = wiring
     application.state.probes = health.Probes(wiring)
+    application.state.verifications = set()
     application.state.reading_turn = asyncio.Semaphore(1)
     for module in _MODULES:
         application.include_router(module.router)

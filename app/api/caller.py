@@ -1,17 +1,19 @@
 """Who is calling: the session behind a request, and what its actor may be on the chain."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.api.wiring import Wiring, wiring_of
+from app.core.consent.emergencies import PURPOSE as EMERGENCY
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import holds_role
 from app.core.consent.terms import Capacity, Purpose, Role
 from app.core.http.credentials import token_of
 from app.core.http.problem import Problem, ProblemError, problem
-from app.core.identifiers import Address, PatientKey, UnixTime
+from app.core.identifiers import Address, PatientKey, Signer, UnixTime
 from app.store.sessions import Session
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -28,6 +30,11 @@ class Caller:
     @property
     def actor(self) -> Address:
         return self.session.actor
+
+    @property
+    def signer(self) -> Signer:
+        """What the caller signs with: a wallet's address, or a passkey."""
+        return self.session.signer
 
     @property
     def purpose(self) -> Purpose:
@@ -63,7 +70,17 @@ class Caller:
 
 
 async def session_of(request: Request) -> Session:
-    """The session of a request. Raises 400 or 401."""
+    """The session of somebody who signed in themselves. Raises 400, 401, or 403 for a program's token, which may do
+    nothing here.
+    """
+    session = await any_session_of(request)
+    if not session.reach.api:
+        raise ProblemError(problem("insufficient-scope"))
+    return session
+
+
+async def any_session_of(request: Request) -> Session:
+    """The session of a request, be it a program's. Raises 400 or 401."""
     wiring = wiring_of(request)
     token = token_of(request.scope["headers"], cookie=True)
     if isinstance(token, Problem):
@@ -93,6 +110,18 @@ def known_standing(wiring: Wiring) -> tuple[Standing, UnixTime]:
     if standing is None:
         raise ProblemError(problem("chain-unavailable"))
     return standing, max(wiring.clock(), standing.timestamp)
+
+
+def standing_for(wiring: Wiring, purpose: Purpose) -> tuple[Standing, UnixTime, int | None]:
+    """The same for somebody who breaks the glass, with the age of what is known where it is not fresh: while the chain
+    is away, roles hold for some minutes more (DESIGN, decision 3). Raises 503 ``chain-unavailable``.
+    """
+    snapshot = wiring.snapshot() if purpose is EMERGENCY and wiring.standing() is None else None
+    if snapshot is None:
+        standing, now = known_standing(wiring)
+        return standing, now, None
+    standing, age_s = snapshot
+    return standing, max(wiring.clock(), standing.timestamp), math.ceil(age_s)
 
 
 def _same_origin(request: Request, wiring: Wiring) -> None:

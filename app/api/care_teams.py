@@ -15,7 +15,7 @@ from app.core.consent.basis import person, person_of
 from app.core.consent.teams import Team
 from app.core.consent.terms import Role, TeamPart, Window
 from app.core.http.problem import ProblemError, problem
-from app.core.identifiers import Address, Grantee, Signer, UnixTime
+from app.core.identifiers import Address, Grantee, UnixTime
 from app.core.signing.messages import TeamChange
 from app.core.signing.typed_data import words_hash
 
@@ -113,7 +113,7 @@ async def submit(
         raise ProblemError(problem("invalid-typed-data"))
     _must_be_entitled(caller, known, change.part)
     opened = await open_message(wiring, caller.standing, change, words)
-    signer, signature = Signer(bytes(caller.actor)), from_hex(signed.signature)
+    signer, signature = caller.signer, from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
     call = wiring.contracts.teams.set_part_by_signature(change, words_hash(opened.words), signer, signature)
     await must_be_accepted(wiring, call)

@@ -58,6 +58,7 @@ async def _view(
     if terms is None or not _may_know(caller, patient, terms):
         return None
     grantee = person_of(terms.grantee)
+    status = _status(wiring, caller, patient, identity, terms.window, message)
     return {
         "consent_id": to_hex(identity),
         "patient_key": to_hex(patient),
@@ -71,7 +72,8 @@ async def _view(
         "parent": None if terms.parent == NO_PARENT else to_hex(terms.parent),
         "valid_from": terms.window.start,
         "valid_until": terms.window.end,
-        "status": _status(wiring, caller, patient, identity, terms.window, message),
+        "status": status,
+        "final": _is_final(caller, patient, identity, status),
         **_capacities(caller, patient, identity),
         "words": _words(message) if _knows_studies(caller, patient) else None,
         "tx_hash": None if message is None or message.call.mined_tx is None else to_hex(message.call.mined_tx),
@@ -110,6 +112,13 @@ def _capacities(caller: Caller, patient: PatientKey, identity: ConsentId) -> dic
         "granted_as": None if granted is None else _CAPACITIES[granted.capacity],
         "revoked_as": None if revoked is None else _CAPACITIES[revoked.capacity],
     }
+
+
+def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId, status: str) -> bool:
+    """Whether the chain says for good what ``status`` says: that it is granted, or that it is taken back."""
+    known = caller.standing.final.patient(patient)
+    consent = None if known is None else known.consent(identity)
+    return consent is not None and isinstance(consent, Revoked) == (status == "revoked")
 
 
 def _mined_terms(caller: Caller, patient: PatientKey, identity: ConsentId) -> Terms | None:

@@ -1,15 +1,22 @@
 """Consents: made ready to sign, relayed when signed, listed with how far they have come, and taken back."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
 from app.api.body import body_of, documented
 from app.api.caller import Caller, SignedIn
 from app.api.consent_terms import ConsentRequest, given, known_patient, terms_of
 from app.api.consent_views import consent_view, consents_of
+from app.api.fhir.bundle import bundle
+from app.api.fhir.consent import consent_resource
 from app.api.hexadecimal import from_hex, to_hex, word
+from app.api.reports.accesses import MOST_ROWS
+from app.api.reports.consents import consents_report
+from app.api.reports.occasion import Occasion
+from app.api.reports.typesetting import document
+from app.api.reports.words import Language
 from app.api.signed import DEADLINE_S, SignedBody, issue, must_be_accepted, must_be_signed, open_message, read_message
 from app.api.wiring import Wiring, wiring_of
 from app.core.consent.consent_id import consent_id
@@ -83,17 +90,37 @@ async def submit(
     return {"consent_id": ids[0], "consent_ids": ids, "status": "submitted"}
 
 
-@router.get("/api/consents")
-async def listing(request: Request, caller: SignedIn, patient_key: str | None = None) -> dict[str, Any]:
-    """The consents of the patients the caller acts for, and those that name the caller. Auditors name the patient."""
+@router.get("/api/consents", response_model=None)
+async def listing(
+    request: Request,
+    caller: SignedIn,
+    patient_key: str | None = None,
+    format: Literal["json", "fhir", "pdf"] = "json",  # noqa: A002 - the parameter's name in the address
+    language: Language = "en",
+) -> dict[str, Any] | Response:
+    """The consents of the patients the caller acts for, and those that name the caller. Auditors name the patient.
+
+    ``format``: ``json``; ``fhir`` for Consents of FHIR R4; ``pdf`` for a document in ``language``.
+    """
     wiring = wiring_of(request)
     patients: Sequence[PatientKey] = sorted(caller.standing.head.patients_of(caller.actor))
+    patient = None
     if patient_key is not None:
         key = word(patient_key)
         if key is None:
             raise ProblemError(problem("invalid-parameter"))
-        patients = [PatientKey(key)]
-    found = [view for patient in patients for view in await consents_of(wiring, caller, patient)]
+        patient = PatientKey(key)
+        patients = [patient]
+    found = [view for one_patient in patients for view in await consents_of(wiring, caller, one_patient)]
+    origin = wiring.place.origin_url
+    if format == "fhir":
+        asked = {"format": "fhir"} | ({} if patient is None else {"patient_key": to_hex(patient)})
+        return bundle([consent_resource(view) for view in found], f"{origin}/api/consents", asked)
+    if format == "pdf":
+        if len(found) > MOST_ROWS:
+            raise ProblemError(problem("invalid-parameter"))
+        report = consents_report(found, Occasion(language, origin, caller.now, patient))
+        return document(await wiring.typesetter.pdf(report), "who-may-look.pdf")
     return {"consents": found}
 
 
@@ -175,7 +202,7 @@ def _signer_of(caller: Caller, terms: Terms) -> Signer:
     if terms.parent == NO_PARENT:
         return _signer(caller, known_patient(caller, terms.patient))
     given(caller, terms.parent)
-    return Signer(bytes(caller.actor))
+    return caller.signer
 
 
 def _signer(caller: Caller, patient: Patient) -> Signer:
@@ -203,7 +230,7 @@ async def _patient_of(wiring: Wiring, caller: Caller, identity: ConsentId) -> Pa
     submitted = await wiring.consents.grant(identity)
     if submitted is None or not (
         caller.acts_for(submitted.message.patient)
-        or submitted.message.signer == Signer(bytes(caller.actor))
+        or submitted.message.signer == caller.signer
         or caller.holds(Role.AUDITOR)
     ):
         raise ProblemError(problem("not-found"))

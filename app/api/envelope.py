@@ -26,6 +26,8 @@ _UNLESS_SAID = {
 
 # What stands in the query of the viewer's pages is read by the viewer, which takes several studies so.
 _VIEWERS = re.compile(r"/viewer(?:/|\Z)").match
+# These say in their own words that a parameter is there twice (app/core/oauth/form.py).
+_OAUTH = re.compile(r"/oauth/").match
 
 
 class BrokenOffError(Exception):
@@ -58,7 +60,8 @@ class Envelope:
             await send(message)
 
         try:
-            if not _VIEWERS(scope["path"]) and _says_a_name_twice(scope["query_string"]):
+            by_themselves = _VIEWERS(scope["path"]) or _OAUTH(scope["path"])
+            if not by_themselves and _says_a_name_twice(scope["query_string"]):
                 await answer(problem("ambiguous-parameter"))(scope, receive, sent)
             else:
                 await self._app(scope, receive, sent)

@@ -12,9 +12,11 @@ from app.core.identifiers import Address
 _DATA = re.compile(r"0x[0-9a-fA-F]*")
 # Pydantic types for bodies: exactly one length each, 0x in front.
 AddressText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+PasskeyText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{168}$")]
 WordText = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
 # An account's 20 bytes, or a verifier's address and a key (docs/CHAIN.md: 20 to 640 bytes).
 SignerText = Annotated[str, Field(pattern=r"^0x(?:[0-9a-fA-F]{2}){20,640}$")]
+# A wallet's 65 bytes, a passkey's 400 to 900, a contract wallet's as many as its owners need.
 SignatureText = Annotated[str, Field(pattern=r"^0x(?:[0-9a-fA-F]{2}){1,4096}$")]
 
 

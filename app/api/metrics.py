@@ -39,6 +39,8 @@ class _Gauges(Collector):
             ("consentry_log_backlog_age_seconds", "Age of the oldest of them", now.oldest_age_s),
             ("consentry_log_late", "1 while the oldest record has waited too long", now.late),
             ("consentry_submitting_troubles", "Things that keep records or messages from the chain", len(now.trouble)),
+            ("consentry_notices_waiting", "Messages to people that are still to be delivered", now.notices_waiting),
+            ("consentry_notices_given_up", "Messages to people given up in thirty days", now.notices_given_up),
         ):
             if value is not None:
                 yield GaugeMetricFamily(name, meaning, value=float(value))

@@ -18,7 +18,7 @@ from app.core.http.problem import Problem, ProblemError, problem
 from app.core.identifiers import Address, Signer, UnixTime
 from app.core.signing.messages import DatedMessage, Message
 from app.core.signing.reference import RANDOM_BYTES, takes_reference, with_reference, without_reference
-from app.core.signing.typed_data import Refusal, digest, parse, payload
+from app.core.signing.typed_data import Parsed, Refusal, digest, parse, payload
 from app.core.signing.words import words_for
 
 MessageT = TypeVar("MessageT", bound=DatedMessage)
@@ -49,7 +49,11 @@ async def issue(
     wiring: Wiring, standing: Standing, message: Message, *, speaker: Address | None = None
 ) -> dict[str, Any]:
     """The document to sign. ``speaker``: who is to sign it, where the words depend on what they are to the patient."""
-    words = words_for(message, await names_for(wiring, standing, message, speaker=speaker))
+    return document_of(wiring, message, words_for(message, await names_for(wiring, standing, message, speaker=speaker)))
+
+
+def document_of(wiring: Wiring, message: Message, words: str) -> dict[str, Any]:
+    """The document with these words, and with a reference after them where they say more than the chain is told."""
     if takes_reference(message):
         words = with_reference(words, wiring.random_bytes(RANDOM_BYTES))
     return payload(message, words, wiring.domains)
@@ -78,17 +82,23 @@ async def open_message(
     The words hold names and what the archive says of studies, so whether some words are right is an answer that only
     those who may know them get.
     """
-    said = without_reference(words) if takes_reference(message) else words
-    if said != words_for(message, await names_for(wiring, standing, message, speaker=speaker)):
+    made = words_for(message, await names_for(wiring, standing, message, speaker=speaker))
+    return opened_with(wiring, Parsed(message, words), made)
+
+
+def opened_with(wiring: Wiring, parsed: Parsed, words: str) -> Opened:
+    """The same against words that were made anew. Raises 422 ``invalid-typed-data`` unless they are those."""
+    said = without_reference(parsed.words) if takes_reference(parsed.message) else parsed.words
+    if said != words:
         raise ProblemError(problem("invalid-typed-data"))
-    return Opened(message, words, digest(message, words, wiring.domains))
+    return Opened(parsed.message, words, digest(parsed.message, words, wiring.domains))
 
 
 async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:
     """Raises 401 ``bad-signature`` unless ``signer`` signed it, 503 (as RpcError) when a contract wallet cannot be
     asked.
     """
-    if not await stands_behind(wiring.nodes, signer, opened.digest, signature):
+    if not await stands_behind(wiring.nodes, signer, opened.digest, signature, wiring.relying_party):
         raise ProblemError(problem("bad-signature"))
 
 

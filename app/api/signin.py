@@ -1,17 +1,19 @@
-"""Sign in with a wallet (EIP-4361), and out."""
+"""Sign in with a wallet (EIP-4361), and out; and what signing in gives, whichever way it is done."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api.body import Strict, body_of, documented
-from app.api.caller import known_standing, session_of
+from app.api.caller import any_session_of, standing_for
 from app.api.hexadecimal import AddressText, SignatureText, checksum, from_hex
 from app.api.siwe_message import MAX_AGE_S, compose, read
-from app.api.wiring import reading_turn, wiring_of
+from app.api.wiring import Wiring, reading_turn, wiring_of
 from app.chain.rpc import RpcError
 from app.chain.wallets import stands_behind
+from app.core.consent.basis import actor_of
 from app.core.consent.mirror import Standing
 from app.core.consent.policy import holds_role
 from app.core.consent.terms import Capacity, Purpose, Role
@@ -66,30 +68,64 @@ async def verify(
     if not await wiring.siwe_nonces.waits(claimed.siwe_nonce, claimed.address):
         raise ProblemError(problem("siwe-expired"))
     try:
-        good = await stands_behind(wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature))
+        good = await stands_behind(
+            wiring.nodes, Signer(claimed.address), claimed.digest, from_hex(signed.signature), wiring.relying_party
+        )
     except RpcError:
         raise ProblemError(problem("chain-unavailable")) from None
     if not good:
         raise ProblemError(problem("bad-signature"))
-    standing, at = known_standing(wiring)
-    purpose = _purpose(signed.purpose, standing, claimed.address, at)
+    entry = entry_of(wiring, Signer(claimed.address), signed.purpose)
     taken = await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now)
     if not isinstance(taken, Taken) or taken.issued_at < now - MAX_AGE_S:
         raise ProblemError(problem("siwe-expired"))
-    expires_at = UnixTime(now + wiring.token_lifetime_s)
-    token, _session = await wiring.sessions.create(claimed.address, purpose, expires_at)
+    return await enter(wiring, response, entry, cookie=signed.cookie)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who has shown what they sign with, and what they come in as. Nothing is kept of it before ``enter``."""
+
+    signer: Signer
+    purpose: Purpose
+    roles: list[str]
+
+
+def entry_of(wiring: Wiring, signer: Signer, purpose: str | None) -> Entry:
+    """What the signer comes in as. Raises 503 while the chain's state is not known, 422 for a purpose that is none.
+
+    While the chain is away, those come in who hold the emergency role, to break the glass (DESIGN, decision 3).
+    """
+    asked = Purpose.__members__.get(purpose or "", Purpose.PATRQT)
+    standing, now, age_s = standing_for(wiring, asked)
+    actor = actor_of(signer)
+    if age_s is not None and not holds_role(standing, Role.EMERGENCY, actor, now):
+        raise ProblemError(problem("chain-unavailable"))
+    return Entry(signer, _purpose(purpose, standing, actor, now), roles(standing, actor, now))
+
+
+async def enter(
+    wiring: Wiring, response: Response, entry: Entry, *, cookie: bool, until: UnixTime | None = None
+) -> dict[str, Any]:
+    """A session: the answer that every way of signing in gives, with a token or the portal's cookie. ``until``: where
+    it is to end sooner than sessions do.
+    """
+    now = wiring.clock()
+    lasts_s = wiring.token_lifetime_s if until is None else min(wiring.token_lifetime_s, until - now)
+    expires_at = UnixTime(now + lasts_s)
+    token, session = await wiring.sessions.create(entry.signer, entry.purpose, expires_at)
     answer: dict[str, Any] = {
-        "expires_in": wiring.token_lifetime_s,
-        "address": checksum(claimed.address),
-        "roles": roles(standing, claimed.address, at),
-        "purpose": purpose.name,
+        "expires_in": lasts_s,
+        "address": checksum(session.actor),
+        "roles": entry.roles,
+        "purpose": entry.purpose.name,
     }
     response.headers["Cache-Control"] = "no-store"
-    if signed.cookie:
+    if cookie:
         response.set_cookie(
             SESSION_COOKIE,
             token,
-            max_age=wiring.token_lifetime_s,
+            max_age=lasts_s,
             path="/",
             secure=True,
             httponly=True,
@@ -100,9 +136,9 @@ async def verify(
 
 
 @router.post("/auth/logout", status_code=204)
-async def logout(request: Request, response: Response, session: Annotated[Session, Depends(session_of)]) -> None:
-    """End the session; its token is worth nothing from now on, here at once and on other gateways within two
-    seconds.
+async def logout(request: Request, response: Response, session: Annotated[Session, Depends(any_session_of)]) -> None:
+    """End the session, with the programs that it let in and their refresh tokens: nothing of it is worth anything from
+    now on, here at once and on other gateways within two seconds. A program's token ends the program's sign-in.
     """
     await wiring_of(request).sessions.revoke(session.token_hash)
     response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="strict")

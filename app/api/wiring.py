@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Deployment
@@ -13,20 +15,26 @@ from app.chain.nodes import Nodes
 from app.chain.vouching import Vouching
 from app.core.consent.mirror import Standing
 from app.core.identifiers import Address, UnixTime
+from app.core.signing.passkey import RelyingParty
 from app.core.signing.typed_data import Domains
 from app.pacs.origin import Origin
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
+from app.store.verifications import Verifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class Condition:
 
     ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and
     ours. ``late``: the oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed
-    messages from the chain.
+    messages from the chain. ``notices_waiting`` and ``notices_given_up``: messages to people that are still to be
+    delivered, and those that could not be.
     """
 
     chain_problem: str | None
@@ -46,12 +55,32 @@ class Condition:
     oldest_age_s: int
     late: bool
     trouble: tuple[str, ...]
+    notices_waiting: int
+    notices_given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How people can be told what happens: what the settings allow."""
+
+    mail: bool
+    webhooks: bool
+    private_webhooks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyRules:
+    """What the EmergencyAccess contract was deployed with: seconds, and openings of one person in a UTC day."""
+
+    longest_s: int
+    quota: int
 
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """Everything a route may use. ``standing`` gives None while the chain's state is not known well enough to
-    decide. ``move_delay_s``: how long a move to another controller can be vetoed at least.
+    decide; ``snapshot`` then gives the last one and its age in seconds, while that is young enough for an emergency.
+    ``move_delay_s``: how long a move to another controller can be vetoed at least.
     """
 
     place: Place
@@ -62,6 +91,8 @@ class Wiring:
     move_delay_s: int
     relayer: Address
     standing: Callable[[], Standing | None]
+    snapshot: Callable[[], tuple[Standing, float] | None]
+    emergency_rules: EmergencyRules
     condition: Callable[[], Condition]
     wake_relay: Callable[[], None]
     clock: Callable[[], UnixTime]
@@ -73,8 +104,11 @@ class Wiring:
     journal: Journal
     sessions: Sessions
     siwe_nonces: SiweNonces
+    passkeys: Passkeys
+    passkey_challenges: PasskeyChallenges
     patients: Patients
     consents: Consents
+    emergencies: Emergencies
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
@@ -82,12 +116,22 @@ class Wiring:
     guardian_names: GuardianNames
     recoveries: Recoveries
     erasures: Erasures
+    oauth: OauthServer
+    verifications: Verifications
+    contacts: Contacts
+    reach: Reach
+    typesetter: Typesetter
 
     @property
     def domains(self) -> Domains:
         """Where the messages that people sign are meant for."""
         names = ("PatientRegistry", "ConsentRegistry", "CareTeams", "EmergencyAccess")
         return Domains(self.place.chain_id, *map(self.deployment.address, names))
+
+    @property
+    def relying_party(self) -> RelyingParty:
+        """Whom the passkeys of this gateway are made for."""
+        return RelyingParty(self.place.origin_url, self.deployment.address("PasskeyVerifier"))
 
     def relayed(self, kind: str, reference: bytes, call: CallData) -> NewCall:
         """The call as the relayer's account will send it."""
@@ -98,6 +142,12 @@ class Wiring:
         queued = await self.outbox.enqueue(self.relayed(kind, reference, call))
         self.wake_relay()
         return queued
+
+    async def relay_anew(self, kind: str, reference: bytes, call: CallData) -> bool:
+        """The same for who must be the first: False where a call of this kind and reference is on its way already."""
+        anew = await self.outbox.begin(self.relayed(kind, reference, call))
+        self.wake_relay()
+        return anew
 
 
 def wiring_of(request: Request) -> Wiring:

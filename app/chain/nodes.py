@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 LATEST = "latest"
 # How the EVM ends a call other than by a revert, in the nodes' words.
-_CODE_FAILS = ("out of gas", "outofgas", "opcode", "invalid jump", "stack", "static")
+_CODE_FAILS = ("evm error", "out of gas", "outofgas", "opcode", "invalid jump", "stack", "static")
 # Once a quorum has answered, the others have this long to contradict it: a hanging node must not slow every question.
 _GRACE_S = 0.3
 

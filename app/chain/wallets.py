@@ -1,5 +1,6 @@
 """Does this signer stand behind this digest? As the contracts ask (contracts/src/Signatures.sol): plain wallets by
 recovery, contract wallets by asking them (ERC-1271), keys that are no account by asking their verifier (ERC-7913).
+Passkeys of ours are checked here, and more strictly than their verifier can.
 """
 
 from typing import Final, Protocol
@@ -7,6 +8,7 @@ from typing import Final, Protocol
 from app.core.consent.basis import ADDRESS_BYTES, is_signer
 from app.core.identifiers import Address, Signer
 from app.core.keccak import keccak256
+from app.core.signing.passkey import RelyingParty, signed_by
 from app.core.signing.signature import recover
 
 _IS_VALID_SIGNATURE: Final = keccak256(b"isValidSignature(bytes32,bytes)")[:4]
@@ -27,8 +29,8 @@ class EthCall(Protocol):
     async def static_call(self, to: Address, data: bytes, gas: int) -> bytes: ...
 
 
-async def stands_behind(node: EthCall, signer: Signer, digest: bytes, signature: bytes) -> bool:
-    """True when ``signer`` signed ``digest``. Raises what ``node`` raises.
+async def stands_behind(node: EthCall, signer: Signer, digest: bytes, signature: bytes, party: RelyingParty) -> bool:
+    """True when ``signer`` signed ``digest``. Raises what ``node`` raises. ``party``: whom our passkeys are made for.
 
     An account's key comes first, so that one with delegated code (EIP-7702) goes on working with its key; the node is
     asked only where the key does not answer, and only about an address with code.
@@ -36,6 +38,9 @@ async def stands_behind(node: EthCall, signer: Signer, digest: bytes, signature:
     if not is_signer(signer):
         return False
     account, key = Address(signer[:ADDRESS_BYTES]), signer[ADDRESS_BYTES:]
+    if account == party.verifier:
+        passkey = party.key_of(signer)
+        return passkey is not None and signed_by(party, passkey, digest, signature)
     if not key and recover(digest, signature) == account:
         return True
     if not await node.get_code(account):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from app.chain.rpc import Node, RpcError
 from app.commands.client import DEFAULT_GATEWAY, GatewayOption, KeystoreOption, signed_in
 from app.commands.output import CommandError, JsonOption, emit, emit_table, progress_line
 from app.core.exported import to_line
-from app.verify import ChainMovedError, Report, verify
+from app.verify import ChainMovedError, Progress, Report, verify
 
 access = typer.Typer(help="Who looked, and the proof of it.", no_args_is_help=True)
 audit = typer.Typer(help="Verify the whole log against the chain; export records.", no_args_is_help=True)
@@ -83,21 +84,24 @@ def export(
 
 @audit.command("verify")
 def verify_log(
-    rpc: Annotated[str, typer.Option("--rpc", help="A node of your own choice.")],
+    rpc: Annotated[str, typer.Option("--rpc", envvar="CONSENTRY_AUDIT_RPC", help="A node of your own choice.")],
     deployment: Annotated[Path, typer.Option(help="The deployment file.", exists=True, dir_okay=False)],
     records: Annotated[
         Path | None, typer.Option(help="Records from `audit export`.", exists=True, dir_okay=False)
     ] = None,
     as_json: JsonOption = False,
+    progress: Annotated[
+        bool, typer.Option("--progress", help="Say on standard error how far it is, one JSON object a line.")
+    ] = False,
 ) -> None:
     """Replay the chain and decide every access again: complete and authorised, or the exact record that is not."""
-    report = verify_chain(rpc, deployment, records)
+    report = verify_chain(rpc, deployment, records, _progress_in_json if progress else _progress)
     emit(_document(report), as_json, report.lines())
     if not report.good:
         sys.exit(1)
 
 
-def verify_chain(rpc: str, deployment_file: Path, records: Path | None) -> Report:
+def verify_chain(rpc: str, deployment_file: Path, records: Path | None, progress: Progress | None = None) -> Report:
     """Run the replay against one node. Raises CommandError when it cannot be carried out."""
 
     async def work() -> Report:
@@ -105,7 +109,7 @@ def verify_chain(rpc: str, deployment_file: Path, records: Path | None) -> Repor
         async with Node(rpc, "the node") as node:
             with contextlib.ExitStack() as stack:
                 lines = None if records is None else stack.enter_context(records.open(encoding="ascii"))
-                return await verify(node, deployment, lines, _progress)
+                return await verify(node, deployment, lines, progress)
 
     try:
         return asyncio.run(work())
@@ -115,6 +119,10 @@ def verify_chain(rpc: str, deployment_file: Path, records: Path | None) -> Repor
 
 def _progress(reached: int, last: int, records: int) -> None:
     progress_line(f"block {reached} of {last}, {records} records")
+
+
+def _progress_in_json(reached: int, last: int, records: int) -> None:
+    sys.stderr.write(json.dumps({"block": reached, "of_blocks": last, "records": records}) + "\n")
 
 
 def _document(report: Report) -> dict[str, Any]:

@@ -9,12 +9,11 @@ from eth_utils.address import to_checksum_address
 
 from app.commands.chain import AccountArgument, account_of, send_as_admin
 from app.commands.client import KeystoreOption
-from app.commands.configured import settings_or_fail
+from app.commands.configured import database_or_fail
 from app.commands.output import CommandError, JsonOption, emit, emit_table
 from app.core.directory import SALT_BYTES, entry_hash
 from app.store.directory import Directory, DirectoryEntry
-from app.store.engine import Database, StoreUnavailableError, UnfitDatabaseError, open_database
-from app.store.migrate import upgrade
+from app.store.engine import StoreUnavailableError
 
 directory = typer.Typer(help="Name accounts, so that patients read names and not hex.", no_args_is_help=True)
 
@@ -35,7 +34,7 @@ def put(
     address, salt = account_of(account), os.urandom(SALT_BYTES)
     hashed = entry_hash(salt, name, organisation, registration)
     entry = DirectoryEntry(address, name, organisation, registration, salt, hashed)
-    database = _database()
+    database = database_or_fail()
     try:
         asyncio.run(Directory(database).put(entry))
     except StoreUnavailableError as error:
@@ -50,7 +49,7 @@ def put(
 @directory.command("list")
 def list_entries(as_json: JsonOption = False) -> None:
     """List the entries that are kept here."""
-    database = _database()
+    database = database_or_fail()
     try:
         entries = asyncio.run(Directory(database).all())
     except StoreUnavailableError as error:
@@ -67,13 +66,3 @@ def list_entries(as_json: JsonOption = False) -> None:
         for entry in entries
     ]
     emit_table(rows, ["name", "organisation", "registration", "account"], as_json, "the directory is empty")
-
-
-def _database() -> Database:
-    settings = settings_or_fail()
-    try:
-        opened = open_database(settings.database)
-        upgrade(opened)
-    except (StoreUnavailableError, UnfitDatabaseError) as error:
-        raise CommandError(str(error)) from None
-    return opened

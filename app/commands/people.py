@@ -14,6 +14,7 @@ from app.commands.client import (
     signed_in,
     wallet,
 )
+from app.commands.device_sign_in import sign_in_elsewhere
 from app.commands.output import CommandError, JsonOption, emit, emit_table, progress_line, say
 from app.commands.recovering import recover, recoveries, take_over, use_code, veto
 
@@ -26,10 +27,21 @@ def token(
     gateway: GatewayOption = DEFAULT_GATEWAY,
     keystore: KeystoreOption = None,
     purpose: Annotated[str | None, typer.Option(help="HL7 purpose of use of the session, e.g. TREAT.")] = None,
+    device: Annotated[
+        bool, typer.Option("--device", help="Sign in on another device, with a code; no wallet is needed here.")
+    ] = False,
+    client_id: Annotated[str, typer.Option("--client", help="With --device: as which registered program.")] = "desktop",
+    scope: Annotated[str, typer.Option(help="With --device: what the token is to open.")] = "openid dicomweb",
     as_json: JsonOption = False,
 ) -> None:
-    """Sign in with a wallet and print an access token for DICOMweb programs."""
-    _client, answer = sign_in(gateway, wallet(keystore), purpose)
+    """Sign in with a wallet and print an access token for DICOMweb programs.
+
+    With `--device` the wallet is elsewhere, and the token opens DICOMweb alone, until whoever allowed it signs out.
+    """
+    if device:
+        answer = sign_in_elsewhere(gateway, client_id, scope, purpose, say)
+    else:
+        _client, answer = sign_in(gateway, wallet(keystore), purpose)
     emit(answer, as_json, [answer["access_token"]])
 
 

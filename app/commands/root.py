@@ -16,9 +16,11 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "request": ("asking", "request", True),
     "role": ("chain", "role", True),
     "directory": ("directory", "directory", True),
+    "client": ("programs", "client", True),
     "db": ("chain", "database", True),
     "team": ("team", "team", True),
     "consent": ("consent", "consent", True),
+    "emergency": ("emergency", "emergency", True),
     "access": ("audit", "access", True),
     "audit": ("audit", "audit", True),
 }

@@ -1,5 +1,5 @@
-"""Fills a new development chain through the gateway's own front door: names for the accounts, and two enrolled
-patients.
+"""Fills a new development chain through the gateway's own front door: names for the accounts, two enrolled
+patients, and programs to sign in with.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from app.core.directory import SALT_BYTES, entry_hash
 from app.core.identifiers import Address, Subject
 from app.settings import Settings
 from app.store.directory import DirectoryEntry
+from app.store.oauth_clients import OauthClient, OauthClients
 
 # Names of made-up people; the portal and the signed words show them instead of hex.
 _PEOPLE = {
@@ -29,6 +30,25 @@ _PEOPLE = {
     "auditor": ("Ruth Adeyemi", "St. Elsewhere Hospital, data protection", ""),
     "registrar": ("Jonas Weber", "St. Elsewhere Hospital, front desk", ""),
 }
+_READING = ("openid", "profile", "dicomweb", "offline_access")
+_PROGRAMS = (
+    OauthClient(
+        "ohif",
+        "OHIF on this machine",
+        redirect_uris=("http://localhost:3000/callback",),
+        post_logout_redirect_uris=("http://localhost:3000/",),
+        scopes=_READING,
+        native=True,
+    ),
+    OauthClient(
+        "desktop",
+        "A desktop program",
+        redirect_uris=("http://127.0.0.1/callback", "http://[::1]/callback"),
+        scopes=(*_READING, "dicomweb.upload"),
+        native=True,
+        device=True,
+    ),
+)
 _LOOK_AT = 200
 _CLAIM_WAIT_S = 60.0
 
@@ -40,6 +60,7 @@ async def seed(wiring: Wiring, settings: Settings, names: Sequence[str], keys: S
     """
     accounts = {name: Wallet.from_key(key) for name, key in zip(names, keys, strict=False)}
     await _fill_directory(wiring, accounts, keys[0])
+    await asyncio.to_thread(_register_programs, wiring.oauth.ground.clients)
     subjects = await _first_subjects(wiring)
     gateway = f"http://127.0.0.1:{settings.port}"
     return await asyncio.to_thread(_enrol_all, gateway, accounts, subjects)
@@ -62,6 +83,13 @@ async def _fill_directory(wiring: Wiring, accounts: dict[str, LocalAccount], adm
         if on_chain.get(address) != entry.entry_hash:
             call = wiring.contracts.roles.set_directory_entry(address, entry.entry_hash)
             await admin.send(await admin.next_nonce(), call.to, call.data)
+
+
+def _register_programs(clients: OauthClients) -> None:
+    """Those of docs/VIEWERS.md, unless somebody registered their own by these names."""
+    for program in _PROGRAMS:
+        if clients.find(program.client_id) is None:
+            clients.put(program)
 
 
 async def _first_subjects(wiring: Wiring) -> list[Subject]:

@@ -5,13 +5,27 @@ permit or to nothing: every denial follows exactly one fresh question to the arc
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from app.core.consent import emergencies
+from app.core.consent.emergencies import OpenedHere
 from app.core.consent.mirror import Standing
 from app.core.consent.passing_by import plain_verdicts
-from app.core.consent.policy import AccessRequest, Permit, date_matters, decide_standing, decide_storing, holds_role
+from app.core.consent.policy import (
+    AccessRequest,
+    Deny,
+    DenyReason,
+    Permit,
+    Verdict,
+    date_matters,
+    decide_emergency,
+    decide_standing,
+    decide_storing,
+    holds_role,
+)
 from app.core.consent.terms import Action, Purpose, Role
 from app.core.dicom.dicomweb import Retrieve, Search
 from app.core.http.problem import ProblemError, problem
@@ -33,11 +47,16 @@ from app.store.patients import EnrolledPatient
 from app.store.sessions import Session
 
 RevokedHere = AbstractSet[tuple[PatientKey, ConsentId]]
+# An actor's emergencies, by patient.
+Opened = Mapping[PatientKey, OpenedHere]
+_NOTHING_OPENED: Opened = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A permit with what it was decided on. ``at_s``: Unix seconds of the decision, with microseconds."""
+    """A permit with what it was decided on. ``at_s``: Unix seconds of the decision, with microseconds.
+    ``snapshot_age_s``: as in Moment.
+    """
 
     session: Session
     patient: EnrolledPatient
@@ -47,6 +66,8 @@ class Admitted:
     standing: Standing
     revoked_here: RevokedHere
     at_s: float
+    opened: Opened
+    snapshot_age_s: int | None = None
 
     @property
     def block(self) -> BlockRef:
@@ -82,16 +103,25 @@ class AdmittedStoring:
         return None  # the role and the patient decide
 
     @property
+    def snapshot_age_s(self) -> int | None:
+        return None  # nothing is stored while the chain's state is not known
+
+    @property
     def purpose(self) -> Purpose:
         return self.session.purpose
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One standing and one time for all decisions of a request."""
+    """One standing and one time for all decisions of a request, with the caller's own emergencies.
+
+    ``snapshot_age_s``: None, or for how many seconds nobody has confirmed the standing: then only an emergency lets in.
+    """
 
     standing: Standing
     at_s: float
+    opened: Opened
+    snapshot_age_s: int | None = None
 
 
 @dataclass(slots=True)
@@ -100,12 +130,15 @@ class Seen:
 
     standing: Standing
     revoked_here: RevokedHere
+    opened: Opened
+    is_fresh: bool
     now: UnixTime
 
     @classmethod
     def of(cls, admitted: Admitted) -> "Seen":
         """As it was when the answer was admitted."""
-        return cls(admitted.standing, admitted.revoked_here, UnixTime(int(admitted.at_s)))
+        is_fresh = admitted.snapshot_age_s is None
+        return cls(admitted.standing, admitted.revoked_here, admitted.opened, is_fresh, UnixTime(int(admitted.at_s)))
 
 
 class Admission:
@@ -119,12 +152,36 @@ class Admission:
             wiring.limits.remembered_study_keys, math.inf
         )
 
-    def moment(self) -> Moment:
-        """Raises 503 ``chain-unavailable`` while the chain's state is not known. Never before the head's own time."""
+    def moment(self, session: Session) -> Moment:
+        """Raises 503 ``chain-unavailable`` while the chain's state is not known. Never before the head's own time.
+
+        Who has broken the glass goes on for a while on what was known last.
+        """
+        moment = self._moment(session)
+        if moment is None:
+            raise ProblemError(problem("chain-unavailable"))
+        return moment
+
+    def _moment(self, session: Session) -> Moment | None:
+        wiring = self._wiring
+        standing = wiring.standing()
+        opened = _NOTHING_OPENED
+        if session.purpose is emergencies.PURPOSE:
+            opened = wiring.opened_here().get(session.actor, _NOTHING_OPENED)
+        if standing is not None:
+            return Moment(standing, max(wiring.clock(), float(standing.timestamp)), opened)
+        snapshot = wiring.snapshot() if opened else None
+        if snapshot is None:
+            return None
+        standing, age_s = snapshot
+        return Moment(standing, max(wiring.clock(), float(standing.timestamp)), opened, math.ceil(age_s))
+
+    def _fresh_moment(self) -> Moment:
+        """For what no emergency opens. Raises 503 ``chain-unavailable``."""
         standing = self._wiring.standing()
         if standing is None:
             raise ProblemError(problem("chain-unavailable"))
-        return Moment(standing, max(self._wiring.clock(), float(standing.timestamp)))
+        return Moment(standing, max(self._wiring.clock(), float(standing.timestamp)), _NOTHING_OPENED)
 
     def decide(
         self,
@@ -142,10 +199,21 @@ class Admission:
         key = self._study_key(patient, study)
         request = AccessRequest(session.actor, patient.key, key, action, session.purpose, study_date)
         revoked_here = self._wiring.revoked_here()
-        verdict = decide_standing(moment.standing, request, UnixTime(int(moment.at_s)), revoked_here)
+        verdict = _verdict(request, moment, revoked_here)
         if not isinstance(verdict, Permit):
             return None
-        return Admitted(session, patient, study, request, verdict.basis, moment.standing, revoked_here, moment.at_s)
+        return Admitted(
+            session,
+            patient,
+            study,
+            request,
+            verdict.basis,
+            moment.standing,
+            revoked_here,
+            moment.at_s,
+            moment.opened,
+            moment.snapshot_age_s,
+        )
 
     def plain_searches(self, session: Session, moment: Moment) -> Callable[[Subject], bool | None]:
         """Whether ``decide`` would let a search find this patient's studies, all of them alike: quick, for
@@ -157,7 +225,11 @@ class Admission:
 
         def may_find(subject: Subject) -> bool | None:
             patient = by_subject(subject)
-            return False if patient is None else verdict(patient.key)
+            if patient is None:
+                return False
+            if patient.key in moment.opened:
+                return None
+            return verdict(patient.key) if moment.snapshot_age_s is None else False
 
         return may_find
 
@@ -176,15 +248,15 @@ class Admission:
         study = target.study
         if study is None:
             raise ValueError("only a path with a study can be admitted")
-        self.moment()
+        self.moment(session)
         admitted = None
         remembered = self._resolution.remembered_subject(study)
         if remembered is not None:
             date = self._resolution.remembered_date(study)
-            admitted = self.decide(session, action, remembered, study, self.moment(), date)
+            admitted = self.decide(session, action, remembered, study, self.moment(session), date)
         if admitted is None:
             subject = await self._resolution.subject_of(study)
-            moment = self.moment()
+            moment = self.moment(session)
             if subject is not None:
                 date = self._resolution.remembered_date(study)
                 admitted = self.decide(session, action, subject, study, moment, date)
@@ -194,7 +266,7 @@ class Admission:
 
     def may_store(self, session: Session) -> bool:
         """Whether the caller may store at all, now. Raises 503 ``chain-unavailable``."""
-        moment = self.moment()
+        moment = self._fresh_moment()
         return holds_role(moment.standing, Role.UPLOADER, session.actor, UnixTime(int(moment.at_s)))
 
     def decide_storing(self, session: Session, subject: Subject, study: StudyUid) -> AdmittedStoring | None:
@@ -202,10 +274,10 @@ class Admission:
 
         Raises 503 ``chain-unavailable``.
         """
-        moment = self.moment()
+        moment = self._fresh_moment()
         patient = self._wiring.patients.by_subject(subject)
         now = UnixTime(int(moment.at_s))
-        if patient is None or now >= session.expires_at:
+        if patient is None or now >= session.expires_at or session.life.over:
             return None
         verdict = decide_storing(moment.standing, session.actor, patient.key, now)
         if not isinstance(verdict, Permit):
@@ -219,21 +291,28 @@ class Admission:
         ``seen`` holds what the last decision for this answer was made on; while all of it is the same, so is this one.
         """
         wiring = self._wiring
-        standing = wiring.standing()
-        if standing is None:
+        moment = self._moment(admitted.session)
+        if moment is None or admitted.session.life.over:
             return False
         if wiring.patients.by_key(admitted.patient.key) is None:
             return False  # erased, or about to be: not one chunk more
-        now = UnixTime(int(max(wiring.clock(), standing.timestamp)))
+        now = UnixTime(int(moment.at_s))
         revoked_here = wiring.revoked_here()
-        if seen.standing is standing and seen.revoked_here is revoked_here and seen.now == now:
+        is_fresh = moment.snapshot_age_s is None
+        if (
+            seen.standing is moment.standing
+            and seen.revoked_here is revoked_here
+            and seen.opened is moment.opened
+            and seen.is_fresh is is_fresh
+            and seen.now == now
+        ):
             return True
         if now >= admitted.session.expires_at:
             return False
-        verdict = decide_standing(standing, admitted.request, now, revoked_here)
-        if not isinstance(verdict, Permit):
+        if not isinstance(_verdict(admitted.request, moment, revoked_here), Permit):
             return False
-        seen.standing, seen.revoked_here, seen.now = standing, revoked_here, now
+        seen.standing, seen.revoked_here, seen.opened = moment.standing, revoked_here, moment.opened
+        seen.is_fresh, seen.now = is_fresh, now
         return True
 
     async def _belongs(self, study: StudyUid, target: Retrieve | Search) -> bool:
@@ -252,3 +331,17 @@ class Admission:
             known = self._wiring.study_key_of(patient.salt, study)
             self._study_keys.learn(key, known, 0.0)
         return known
+
+
+def _verdict(request: AccessRequest, moment: Moment, revoked_here: RevokedHere) -> Verdict:
+    """On what the chain says where that is known; then on the emergency that the caller opened here, if any."""
+    now = UnixTime(int(moment.at_s))
+    opened = moment.opened.get(request.patient) if moment.opened else None
+    if moment.snapshot_age_s is None:
+        verdict = decide_standing(moment.standing, request, now, revoked_here)
+        if opened is None or isinstance(verdict, Permit):
+            return verdict
+    elif opened is None:
+        return Deny(DenyReason.NO_EMERGENCY)
+    # Whoever is enrolled here only for the emergency may not be on the chain yet
+    return decide_emergency(moment.standing, opened, request, now, enrolling_here=True)

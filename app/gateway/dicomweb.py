@@ -93,6 +93,9 @@ class Dicomweb:
             await self._tell(raw_path, accept, answer)
             return
         session = await self._session(headers)
+        # A program's token opens what it was issued for; POST is storing, and nothing else
+        if not (session.reach.storing if method == "POST" else session.reach.images):
+            raise ProblemError(problem("insufficient-scope"))
         if raw_path == WADO:
             uri = _sound(parse_uri(method, scope["query_string"], accept))
             await self._retrieval.answer(method, session, uri.asked, uri.chosen, answer, viewport=uri.viewport)

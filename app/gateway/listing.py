@@ -109,10 +109,10 @@ class Listing:
 
         Raises ProblemError 413 where that would take too much, and what the origin raises.
         """
-        moment = self._admission.moment()
+        moment = self._admission.moment(session)
         traits = self._wiring.origin.listing
         share = self._shares.get(session.actor, self._wiring.monotonic()) or 1.0
-        named = moment.standing.head.count_of(session.actor)
+        named = moment.standing.head.count_of(session.actor) + len(moment.opened)
         need = search.offset + limit + 1
         planned = plan(search, named, need, share, traits, self._wiring.limits.counted_patients)
         page = await self._by(
@@ -167,11 +167,13 @@ class Listing:
         return page if done else None
 
     async def _patients(self, session: Session, search: Search) -> list[str]:
-        """The PatientIDs of those whose consents, control or guardianship name the caller."""
-        head = self._admission.moment().standing.head
+        """The PatientIDs of those whose consents, control, guardianship or emergencies name the caller."""
+        moment = self._admission.moment(session)
+        head, opened = moment.standing.head, moment.opened
 
         def found() -> list[str]:
-            patients = (self._wiring.patients.by_key(key) for key in head.patients_of(session.actor))
+            keys = head.patients_of(session.actor) | opened.keys() if moment.snapshot_age_s is None else opened
+            patients = (self._wiring.patients.by_key(key) for key in keys)
             return wanted(search, (patient.subject for patient in patients if patient is not None))
 
         many = head.count_of(session.actor) > _AT_A_TIME
@@ -179,9 +181,10 @@ class Listing:
 
     async def _through_all(self, session: Session, search: Search, page: Page) -> bool:
         """Through the archive in order, from where an earlier page has shown that this one begins."""
-        standing = self._admission.moment().standing
+        moment = self._admission.moment(session)
         asked = Asked(session.actor, session.purpose, search.level, search.matching)
-        trail = self._trails.of(asked, standing, self._wiring.revoked_here(), anew=page.offset == 0)
+        here = (self._wiring.revoked_here(), moment.opened)
+        trail = self._trails.of(asked, moment.standing, here, anew=page.offset == 0)
         began, after = trail.best(page.offset)
         page.passed = began
         done = await self._collect(page, session, search, None, after, trail)
@@ -210,7 +213,7 @@ class Listing:
             stretch = await self._wiring.origin.in_order(whole, after, patient_ids, rows)
             rows *= _GROWTH  # little of what is here is visible
             page.cost += stretch.cost
-            moment = self._admission.moment()
+            moment = self._admission.moment(session)
             for at in range(0, len(stretch.listed), _AT_A_TIME):
                 if page.is_enough:
                     return True
@@ -243,7 +246,7 @@ class Listing:
             names = await self._wiring.origin.names_in_order(search, after, page.offset - page.passed)
             if names is None:
                 break
-            moment = self._admission.moment()
+            moment = self._admission.moment(session)
             for at in range(0, len(names.listed), _PASSED_AT_A_TIME):
                 page.passed += await self._count(session, names.listed[at : at + _PASSED_AT_A_TIME], moment)
                 await asyncio.sleep(0)

@@ -1,14 +1,15 @@
 """What the data path needs from the rest of the house, as narrow as it uses it. The composition root hands it over."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from app.core.consent.emergencies import OpenedHere
 from app.core.consent.mirror import Standing
-from app.core.identifiers import AccessRecordId, ConsentId, PatientKey, StudyKey, StudyUid, Subject
+from app.core.identifiers import AccessRecordId, Address, ConsentId, PatientKey, StudyKey, StudyUid, Subject
 from app.pacs.origin import Origin
 from app.store.journal import JournalEntry, Outcome
 from app.store.patients import EnrolledPatient
@@ -82,7 +83,9 @@ class Wiring:
     """Everything the data path is made of.
 
     ``standing``: None while the chain's state is not known well enough. ``revoked_here``: consents whose signed
-    revocation was handed to this gateway. ``study_key_of``: (the patient's salt, StudyInstanceUID) → the key on the
+    revocation was handed to this gateway, and emergencies found unjustified here. ``opened_here``: the emergencies that
+    were opened here and are not over. ``snapshot``: the last standing known and its age in seconds, where that is young
+    enough for an emergency; None otherwise. ``study_key_of``: (the patient's salt, StudyInstanceUID) → the key on the
     chain. ``public_url``: the gateway's DICOMweb root as clients reach it, without a slash at the end. ``clock``: Unix
     seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record.
     ``spool_folder``: where uploads wait to be judged, None for the system's temporary folder. ``page_origins``: of
@@ -95,6 +98,8 @@ class Wiring:
     journal: JournalPort
     standing: Callable[[], Standing | None]
     revoked_here: Callable[[], AbstractSet[tuple[PatientKey, ConsentId]]]
+    opened_here: Callable[[], Mapping[Address, Mapping[PatientKey, OpenedHere]]]
+    snapshot: Callable[[], tuple[Standing, float] | None]
     study_key_of: Callable[[bytes, StudyUid], StudyKey]
     clock: Callable[[], float]
     monotonic: Callable[[], float]

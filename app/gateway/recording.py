@@ -47,6 +47,7 @@ class Recorder:
             gateway=self._gateway_id,
             study_key=admitted.study_key,
             study_date=admitted.study_date,
+            snapshot_age_s=admitted.snapshot_age_s,
         )
         body = canonical(record)
         salt = self._draw(SALT_BYTES)

@@ -169,7 +169,7 @@ class Retrieval:
 
     def _check_still(self, admitted: Admitted, seen: Seen) -> None:
         if not self._admission.still(admitted, seen):
-            self._admission.moment()  # raises, when it is the chain that is not known
+            self._admission.moment(admitted.session)  # raises, when it is the chain that is not known
             raise CutError
 
 

@@ -84,7 +84,7 @@ class Searching:
         if len(found) > self._wiring.limits.search_rows:
             raise ProblemError(problem("search-too-broad"))
         self._learn(search, found)
-        moment = self._admission.moment()
+        moment = self._admission.moment(session)
         date = admitted.request.study_date
         again = self._admission.decide(session, Action.SEARCH, admitted.patient.subject, admitted.study, moment, date)
         page = Page(search.offset, limit, counted=True, most_rows=len(found))

@@ -5,7 +5,7 @@ many rows the caller could see before it. Those that the caller may not see leav
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,13 +60,13 @@ class Trails:
         self._trails: Remembered[Asked, Trail] = Remembered(capacity, ttl_s)
         self._monotonic = monotonic
 
-    def of(self, asked: Asked, standing: Standing, revoked_here: object, *, anew: bool) -> Trail:
-        """The trail to go on with: a new one as soon as the chain's state, or what is revoked here, is another.
+    def of(self, asked: Asked, standing: Standing, here: Sequence[object], *, anew: bool) -> Trail:
+        """The trail to go on with: a new one as soon as the chain's state, or what was handed in here, is another.
 
         ``anew``: the caller begins at the front. What has come into the archive since would shift every row behind it,
         and pages that begin by the old marks would leave some out.
         """
-        state = (standing.final, standing.head, revoked_here)
+        state = (standing.final, standing.head, *here)
         now = self._monotonic()
         found = None if anew else self._trails.get(asked, now)
         if found is None or any(one is not other for one, other in zip(found.state, state, strict=True)):

@@ -10,6 +10,7 @@ from app.chain.nodes import Nodes, QuorumError
 from app.core.consent.events import Event
 from app.core.consent.mirror import Block, Contradiction, Extended, Mirror, RolledBack, extend, roll_back
 from app.core.identifiers import Address, BlockHash
+from app.loops.listening import AppliedBlock
 
 # Further behind than this, rebuilding from ranges is quicker than block by block.
 _MOST_BLOCKS = 20_000
@@ -31,10 +32,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """The mirror with the target as its head, and how many blocks were undone on the way."""
+    """The mirror with the target as its head, how many blocks were undone on the way, and which were added."""
 
     mirror: Mirror
     undone: int
+    applied: Sequence[AppliedBlock] = ()
 
 
 async def catch_up(source: Source, mirror: Mirror, target: Header) -> CaughtUp:
@@ -50,6 +52,7 @@ async def catch_up(source: Source, mirror: Mirror, target: Header) -> CaughtUp:
         raise HistoryError("the chain was reorganised deeper than what is kept")
     undone = mirror.head.ref.number - height
     mirror = rolled.mirror
+    applied = []
     for header in path:
         block = Block(header.ref, header.parent_hash, header.timestamp, await _events(source, header))
         extended = extend(mirror, block)
@@ -57,8 +60,9 @@ async def catch_up(source: Source, mirror: Mirror, target: Header) -> CaughtUp:
             raise HistoryError(f"an event of the chain does not follow from what is known ({extended.rule})")
         if not isinstance(extended, Extended):
             raise HistoryError("the blocks do not follow each other")
+        applied.append(AppliedBlock(mirror.head.state, block))
         mirror = extended.mirror
-    return CaughtUp(mirror, undone)
+    return CaughtUp(mirror, undone, applied)
 
 
 async def _events(source: Source, header: Header) -> tuple[Event, ...]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NoReturn
 
@@ -20,6 +20,7 @@ from app.chain.nodes import Nodes, WrongChainError
 from app.core.consent.mirror import Finalized, Mirror, Standing, finalize
 from app.core.identifiers import BlockRef
 from app.loops.catch_up import HistoryError, Source, catch_up
+from app.loops.listening import AppliedBlock, Listener
 from app.loops.rebuild import Progress, final_number, rebuild
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,9 @@ def _log_progress(done: int, total: int) -> None:
 class Follower:
     """One per process. ``run`` it as a task; ``standing`` is cheap enough for every request.
 
-    ``publish`` is called with each new standing, ``progress`` while the history is read. ``durable`` names the highest
-    block that the chain itself cannot lose: nothing above it is final, whatever the rules say.
+    ``publish`` is called with each new standing, ``progress`` while the history is read, ``listener`` with each block.
+    ``durable`` names the highest block that the chain itself cannot lose: nothing above it is final, whatever the rules
+    say.
     """
 
     nodes: Nodes
@@ -105,6 +107,7 @@ class Follower:
     monotonic: Callable[[], float] = field(default=time.monotonic)
     wall: Callable[[], float] = field(default=time.time)
     durable: Callable[[], int] | None = None
+    listener: Listener | None = None
     _source: Source = field(init=False)
     _mirror: Mirror | None = field(default=None, init=False)
     _standing: Standing | None = field(default=None, init=False)
@@ -126,7 +129,10 @@ class Follower:
         return self._standing
 
     def last_standing(self) -> tuple[Standing, float] | None:
-        """The last standing that was confirmed, and how many seconds ago, however long: for break-glass alone."""
+        """The last standing that was confirmed, and how many seconds ago, however long: for break-glass alone.
+
+        None once the chain has said something that cannot be true: that is no chain that is merely away.
+        """
         if self._confirmed is None:
             return None
         return self._confirmed.standing, self._since(self._confirmed)
@@ -183,7 +189,12 @@ class Follower:
     async def _rebuild(self, heads: Heads) -> Mirror:
         self._health = replace(self._health, rebuilds=self._health.rebuilds + 1)
         number = self._final_number(heads)
-        return await rebuild(self._source, self.deployment, number, self.rules.max_depth, self.progress)
+        mirror = await rebuild(
+            self._source, self.deployment, number, self.rules.max_depth, self.progress, self.listener
+        )
+        if self.listener is not None:
+            self.listener.rebuilt(mirror.final.ref.number)
+        return mirror
 
     def _final_number(self, heads: Heads) -> int:
         number = final_number(heads, self.rules.confirmations)
@@ -202,9 +213,10 @@ class Follower:
         behind = target.ref.number < mirror.head.ref.number and not self.rules.may_go_back
         if behind and mirror.ref_at(target.ref.number) in (None, target.ref):
             raise UnconfirmedError("the nodes' head is older than one already seen")
+        applied: Sequence[AppliedBlock] = ()
         if target.ref != mirror.head.ref:
             caught_up = await catch_up(self._source, mirror, target)
-            mirror = caught_up.mirror
+            mirror, applied = caught_up.mirror, caught_up.applied
             self._note_reorganisation(caught_up.undone)
         number = self._final_number(heads)
         if heads.final is not None and mirror.ref_at(number) not in (None, heads.final):
@@ -213,6 +225,7 @@ class Follower:
         if not isinstance(finalized, Finalized):
             raise HistoryError("the final block is beyond the head")
         self._adopt(finalized.mirror)
+        self._tell(finalized.mirror, applied)
         return finalized.mirror
 
     def _adopt(self, mirror: Mirror) -> None:
@@ -221,6 +234,13 @@ class Follower:
         standing = mirror.standing
         self._mirror, self._standing = mirror, standing
         self.publish(standing)
+
+    def _tell(self, mirror: Mirror, applied: Sequence[AppliedBlock]) -> None:
+        if self.listener is None:
+            return
+        for one in applied:
+            self.listener.applied(one)
+        self.listener.finalized(mirror.final.ref.number)
 
     def _check_present(self, head: Header) -> None:
         """Is the head that was applied the present? Its news hold either way, but old news confirm nothing.
@@ -240,7 +260,7 @@ class Follower:
     def _distrust(self) -> None:
         """From here on nothing is known until the mirror is rebuilt."""
         self._until_monotonic_s = self._until_wall_s = -math.inf
-        self._mirror = self._standing = None
+        self._mirror = self._standing = self._confirmed = None
 
     def _note_reorganisation(self, undone: int) -> None:
         if undone <= 0:

@@ -41,6 +41,10 @@ _WORDS = {
         N_("The picture archive takes too long"),
         N_("Your consents are safe and hold as they are. Please load this page again in a minute."),
     ),
+    "conflict": (
+        N_("This was decided already"),
+        N_("Perhaps in another tab, or by somebody who acts for the same record. Begin again from the start."),
+    ),
     "too-many-requests": (N_("That was a little too often"), N_("Please wait a minute, then try again.")),
     "invalid-parameter": (
         N_("This address cannot be understood"),

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from app.portal.claim import router as claim
 from app.portal.language import SOURCE, Languages
 from app.portal.script_words import ScriptWords
 from app.portal.sections import SECTIONS
@@ -39,6 +40,7 @@ def add_pages(application: FastAPI, origin_url: str, viewer_dir: Path, browser_r
         templates={tag: environment(language, SECTIONS) for tag, language in languages.by_tag.items()},
     )
     application.include_router(start)
+    application.include_router(claim)
     application.add_api_route(MOUNT + "/{path:path}", _part, methods=READ, include_in_schema=False)
     for section in SECTIONS:
         application.include_router(section.router)

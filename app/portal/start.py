@@ -52,6 +52,13 @@ async def signin(request: Request, next: str = "/") -> Response:  # noqa: A002 -
     return page(request, "signin.html", after=local_path(next))
 
 
+@router.api_route("/contact", methods=READ)
+async def contact(request: Request) -> Response:
+    """Where a message's one-time link leads, on whichever device that is read: nobody need be signed in."""
+    await caller_or_none(request)
+    return page(request, "contact.html")
+
+
 @router.post("/signout")
 async def signout(request: Request) -> Response:
     must_come_from_here(request)

@@ -5,6 +5,7 @@ policy.
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -12,6 +13,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from app.core.consent.basis import ADDRESS_BYTES
 from app.portal.language import Language
 from app.portal.navigation import Section, current
 from app.portal.site import HERE, Site, language_of, site_of
@@ -74,6 +76,12 @@ def environment(language: Language, sections: Sequence[Section]) -> Environment:
     return made
 
 
+def policy_for(browser_rpc_url: str) -> str:
+    """The pages' policy, with the one other place that a page's scripts may ask: a node of the chain; "" for none."""
+    parts = urlsplit(browser_rpc_url)
+    return PAGE_POLICY.format(connect=f" {parts.scheme}://{parts.netloc}" if browser_rpc_url else "")
+
+
 def page(
     request: Request, template: str, *, status: int = 200, policy: str | None = None, **values: object
 ) -> HTMLResponse:
@@ -112,14 +120,14 @@ def _frame(request: Request, site: Site, language: Language) -> dict[str, object
     def scripts(*names: str) -> Markup:
         """The tags that load the scripts, and what they say, as data."""
         tags = [Markup('<script type="module" src="{}"></script>').format(site.parts.address(one)) for one in names]
-        return Markup("\n").join([_data("words", site.script_words.said(names, language)), *tags])
+        return Markup("\n").join([_data("script-words", site.script_words.said(names, language)), *tags])
 
     return {
         "site": site,
         "languages": list(site.languages.by_tag.values()),
         "account": "" if session is None else short_address(session.actor),
         # How the session's account signs: branches on it stand in static/sign.js alone
-        "signer": "wallet",
+        "signer": "wallet" if session is None or len(session.signer) == ADDRESS_BYTES else "passkey",
         # What the pages of a section hand on to each other in their addresses
         "carried": "",
         "actor": "" if session is None else f"0x{session.actor.hex()}",

@@ -31,9 +31,13 @@ def local_path(asked: str, otherwise: str = "/") -> str:
 
 
 async def session_of(request: Request) -> Session | None:
-    """The session of the portal's cookie; None when there is none. Raises StoreUnavailableError."""
+    """The session of the portal's cookie; None when there is none, and for a program's token, which opens no page.
+
+    Raises StoreUnavailableError.
+    """
     token = token_of(request.scope["headers"], cookie=True)
-    session = None if isinstance(token, Problem) else await wiring_of(request).sessions.find(token)
+    found = None if isinstance(token, Problem) else await wiring_of(request).sessions.find(token)
+    session = found if found is not None and found.reach.api else None
     request.state.session = session  # for the frame around the page
     return session
 
@@ -84,3 +88,11 @@ def without_session(request: Request) -> Response:
     if comes_from_elsewhere(request):
         return page(request, "again.html", address=asked)
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': asked})}", 303, {"Cache-Control": "private, no-store"})
+
+
+def short_account(session: Session | None) -> str:
+    """The wallet's address, short enough to be compared by eye; "" when nobody is signed in."""
+    if session is None:
+        return ""
+    digits = session.actor.hex()
+    return f"0x{digits[:6]}…{digits[-4:]}"

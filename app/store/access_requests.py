@@ -10,7 +10,9 @@ from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import Session, col, select
 
 from app.core.identifiers import Address, ConsentId, PatientKey, UnixTime
+from app.core.notices.kinds import Due, NoticeKind
 from app.store.engine import Database
+from app.store.notices import tell
 from app.store.tables import AccessRequestRow
 
 LASTS_S = 30 * 86400
@@ -59,19 +61,6 @@ class AskedAccess:
     decided_at: UnixTime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A request to be made. ``asked``: 32 bytes, the same for the same way of naming the same patient, by which open
-    requests are counted; ``patient`` is a random key where nobody is meant.
-    """
-
-    patient: PatientKey
-    requester: Address
-    asked: bytes
-    terms: str
-    message: str
-
-
 class AccessRequests:
     """All methods raise StoreUnavailableError."""
 
@@ -79,18 +68,24 @@ class AccessRequests:
         self._database = database
         self._clock = clock
 
-    async def ask(self, asking: Asking) -> AskedAccess:
-        """A new request with a random id of 16 bytes. Raises TooManyOpenError, TooManyAskedError: both depend on what
-        this requester asked before, and on nothing that is known of the patient.
+    async def ask(
+        self, patient: PatientKey, requester: Address, terms: str, message: str, asked_as: bytes = b""
+    ) -> AskedAccess:
+        """A new request with a random id of 16 bytes, and in the same transaction the notice of it: to a patient who is
+        nobody too (a random key), so that the work is the same.
+
+        ``asked_as``: the same bytes for the same way of naming the same patient, by which open requests are counted.
+        Raises TooManyOpenError, TooManyAskedError: both depend on what this requester asked before, and on nothing that
+        is known of the patient.
         """
         now = int(self._clock())
         row = AccessRequestRow(
             request_id=secrets.token_bytes(16),
-            patient_key=asking.patient,
-            requester=asking.requester,
-            asked=asking.asked,
-            terms=asking.terms,
-            message=asking.message,
+            patient_key=patient,
+            requester=requester,
+            asked=asked_as,
+            terms=terms,
+            message=message,
             state=RequestState.OPEN,
             consent_id=None,
             created_at=now,
@@ -98,12 +93,12 @@ class AccessRequests:
             decided_at=None,
         )
         asked = _asked(row, now)
-        mine = col(AccessRequestRow.requester) == asking.requester
+        mine = col(AccessRequestRow.requester) == requester
         lately = select(AccessRequestRow.created_at).where(mine, col(AccessRequestRow.created_at) > now - WINDOW_S)
         open_ones = (
             select(func.count())
             .select_from(AccessRequestRow)
-            .where(mine, col(AccessRequestRow.asked) == asking.asked, *_is_open(now))
+            .where(mine, col(AccessRequestRow.asked) == asked_as, *_is_open(now))
         )
 
         def work(transaction: Session) -> None:
@@ -113,6 +108,8 @@ class AccessRequests:
             if transaction.exec(open_ones).one() >= MOST_OPEN:
                 raise TooManyOpenError("as many as may be open")
             transaction.add(row)
+            due = Due(NoticeKind.ACCESS_REQUESTED, patient, patient, asked.request_id)
+            tell(transaction, [due], asked.created_at)
 
         await self._database.writing(work)
         return asked
@@ -137,7 +134,9 @@ class AccessRequests:
     async def decide(
         self, request_id: bytes, state: RequestState, consent_id: ConsentId | None = None
     ) -> AskedAccess | None:
-        """Closes an open request; None when there is no open one of this id. Of two at once, one decides."""
+        """Closes an open request and tells who asked; None when there is no open one of this id. Of two at once, one
+        decides.
+        """
         now = int(self._clock())
 
         def work(transaction: Session) -> AskedAccess | None:
@@ -146,7 +145,11 @@ class AccessRequests:
             if row is None:
                 return None
             row.state, row.consent_id, row.decided_at = state, consent_id, now
-            return _asked(row, now)
+            decided = _asked(row, now)
+            if state is not RequestState.WITHDRAWN:
+                answered = Due(NoticeKind.REQUEST_ANSWERED, decided.requester, decided.patient, request_id)
+                tell(transaction, [answered], UnixTime(now))
+            return decided
 
         return await self._database.writing(work)
 

@@ -69,11 +69,59 @@ class Page:
     cursor: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccessFilter:
+    """Which accesses are wanted. None: any. ``besides``: whose are not; ``deeds``: any of these. ``since`` counts in,
+    ``until`` does not.
+    """
+
+    actor: Address | None = None
+    besides: Address | None = None
+    study: StudyUid | None = None
+    deeds: frozenset[Deed] | None = None
+    since: UnixTime | None = None
+    until: UnixTime | None = None
+    purpose: Purpose | None = None
+
+
+EVERY_ACCESS = AccessFilter()
+WEEK_S = 7 * 86400
+# Unix time began on a Thursday; weeks begin on Mondays (ISO 8601).
+FIRST_MONDAY_S = 4 * 86400
+
+
 class Accesses:
     """All methods raise StoreUnavailableError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def matching(
+        self, patient: PatientKey | None, wanted: AccessFilter, limit: int = 100, cursor: int | None = None
+    ) -> Page:
+        """The accesses to one patient (None: to anybody) that are wanted, newest first."""
+        return await self._page(_wanted(patient, wanted), limit, cursor)
+
+    async def by_week(self, patient: PatientKey, wanted: AccessFilter) -> dict[UnixTime, int]:
+        """How many of the wanted accesses there were in each week that had any, by the Monday (UTC) it began on."""
+        # Not as parameters: PostgreSQL would take those of the two clauses for different ones
+        first, length = (sa.literal_column(str(number), sa.BigInteger) for number in (FIRST_MONDAY_S, WEEK_S))
+        week = (col(AccessRecordRow.at) - first) // length
+        query = sa.select(week, sa.func.count()).where(_wanted(patient, wanted)).group_by(week)
+        rows = await self._database.reading(lambda transaction: transaction.connection().execute(query).all())
+        return {UnixTime(int(row[0]) * WEEK_S + FIRST_MONDAY_S): int(row[1]) for row in sorted(map(tuple, rows))}
+
+    async def actors_of(self, patient: PatientKey, limit: int = 500) -> list[Address]:
+        """Everybody who ever looked at the patient's images."""
+        query = (
+            sa.select(col(AccessRecordRow.actor))
+            .where(col(AccessRecordRow.patient_key) == patient)
+            .distinct()
+            .order_by(col(AccessRecordRow.actor))
+            .limit(limit)
+        )
+        rows = await self._database.reading(lambda transaction: transaction.connection().execute(query).all())
+        return [Address(row.actor) for row in rows]
 
     async def of_patients(self, patients: Sequence[PatientKey], limit: int = 100, cursor: int | None = None) -> Page:
         """Who looked at these patients."""
@@ -89,6 +137,11 @@ class Accesses:
     async def all(self, limit: int = 100, cursor: int | None = None) -> Page:
         """Every access."""
         return await self._page(sa.true(), limit, cursor)
+
+    async def on_basis(self, patient: PatientKey, basis: BasisId, limit: int) -> list[Access]:
+        """What was looked at of this patient on that one basis, the newest first."""
+        which = (col(AccessRecordRow.patient_key) == patient) & (col(AccessRecordRow.basis) == basis)
+        return (await self._page(which, limit, None)).accesses
 
     async def find(self, record_id: AccessRecordId) -> Access | None:
         """The access of this id."""
@@ -128,6 +181,28 @@ _SELECT = (
     .outerjoin(ChainBatchRow, col(ChainBatchRow.batch_id) == col(AccessRecordRow.batch_id))
     .outerjoin(OutboxCallRow, col(OutboxCallRow.call_id) == col(ChainBatchRow.call_id))
 )
+
+
+def _wanted(patient: PatientKey | None, wanted: AccessFilter) -> "sa.ColumnElement[bool]":
+    record = AccessRecordRow
+    asked: list[sa.ColumnElement[bool]] = [sa.true()]
+    if patient is not None:
+        asked.append(col(record.patient_key) == patient)
+    if wanted.actor is not None:
+        asked.append(col(record.actor) == wanted.actor)
+    if wanted.besides is not None:
+        asked.append(col(record.actor) != wanted.besides)
+    if wanted.study is not None:
+        asked.append(col(record.study_uid) == wanted.study)
+    if wanted.deeds is not None:
+        asked.append(col(record.action).in_([int(one) for one in wanted.deeds]))
+    if wanted.since is not None:
+        asked.append(col(record.at) >= wanted.since)
+    if wanted.until is not None:
+        asked.append(col(record.at) < wanted.until)
+    if wanted.purpose is not None:
+        asked.append(col(record.purpose) == int(wanted.purpose))
+    return sa.and_(*asked)
 
 
 def _access(row: "sa.Row[*tuple[Any, ...]]") -> Access:

@@ -138,6 +138,11 @@ class Outbox:
 
         return await self._database.writing(work)
 
+    async def begin(self, call: NewCall) -> bool:
+        """Queues a call; False when one of this kind and reference was on its way already. Of several, one begins."""
+        now = self._now()
+        return await self._database.writing(lambda transaction: enqueue(transaction, call, now).anew)
+
     async def find(self, kind: str, reference: bytes) -> OutboxCall | None:
         """The call of this kind and reference."""
         same = (col(OutboxCallRow.kind) == kind) & (col(OutboxCallRow.reference) == reference)

@@ -63,6 +63,10 @@ contract ErasureTest is StagedTest {
         patients.enrol(PATIENT, vm.addr(CLAIM_KEY), FOREVER, 0);
         assertTrue(patients.isEnrolled(PATIENT), "enrolled");
         erase(PATIENT);
+        IPatientRegistry.Patient memory left;
+        left.erased = true;
+        assertEq(abi.encode(patients.patient(PATIENT)), abi.encode(left), "what is left");
+        assertTrue(!patients.isEnrolled(PATIENT), "not enrolled");
         bytes memory byClaimKey = signed(CLAIM_KEY, digest);
         bytes memory own = signed(ANNA_KEY, digest);
         vm.expectRevert(erased);

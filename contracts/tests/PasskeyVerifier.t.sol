@@ -41,6 +41,7 @@ contract PasskeyTest is StagedTest {
         return abi.encodePacked(sha256(bytes(rpId)), flags, uint32(7));
     }
 
+    // solhint-disable quotes
     function clientData(string memory kind, bytes memory challenge) private pure returns (string memory) {
         return
             string.concat(
@@ -51,6 +52,7 @@ contract PasskeyTest is StagedTest {
                 '","origin":"https://images.example.org","crossOrigin":false}'
             );
     }
+    // solhint-enable quotes
 
     /// @dev What the authenticator answers, made ready for the chain: low s, and where type and challenge begin.
     function assertion(

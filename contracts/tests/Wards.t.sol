@@ -238,6 +238,14 @@ contract WardTest is StagedTest {
         assertEq(patients.capacityOf(OTHER_PATIENT, anna), 2, "still a ward");
     }
 
+    function test_a_wards_guardian_may_end_with_the_wards_last_second() external {
+        vm.prank(anna);
+        vm.expectRevert(abi.encodeWithSelector(IPatientRegistry.GuardianOutlastsWard.selector, OF_AGE + 1, OF_AGE));
+        patients.setGuardian(PATIENT, signerOf(BEN_KEY), OF_AGE + 1);
+        vm.prank(anna);
+        patients.setGuardian(PATIENT, signerOf(BEN_KEY), OF_AGE);
+    }
+
     function testFuzz_a_wards_guardian_ends_with_the_wards_time(uint48 until) external {
         until = uint48(bound(until, NOON + 1, type(uint48).max));
         bytes memory tooLate = abi.encodeWithSelector(IPatientRegistry.GuardianOutlastsWard.selector, until, OF_AGE);

@@ -9,9 +9,12 @@ export const EMERGENCY_QUOTA = 10;
 export const RP_ID = "localhost";
 export const FAR = 2 ** 40;
 
-/** Starts a chain whose first block is at start (Unix seconds) and deploys; accounts[0] is the default admin. */
-export async function stage(start) {
-  const { provider } = await hre.network.create();
+/**
+ * Starts a chain whose first block is at start (Unix seconds) and deploys; accounts[0] is the default admin.
+ * hardfork: "prague" has no precompile for P-256, "osaka" (the default) has.
+ */
+export async function stage(start, hardfork = "osaka") {
+  const { provider } = await hre.network.create({ override: { hardfork } });
   const browser = new BrowserProvider(provider, undefined, { cacheTimeout: -1 });
   const accounts = await Promise.all([...Array(10).keys()].map((i) => browser.getSigner(i)));
   const [admin, registrar, recorder] = accounts;

@@ -11,8 +11,12 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Scope
 
 from app.api.application import create_application
+from app.api.oauth.ground import OauthGround
+from app.api.oauth.id_tokens import SigningKey
+from app.api.oauth.server import OauthServer
+from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
-from app.api.wiring import Wiring
+from app.api.wiring import EmergencyRules, Reach, Wiring
 from app.chain.artefacts import NAMES
 from app.chain.contracts import CallData, Contracts
 from app.chain.deployment import Contract, Deployment
@@ -24,15 +28,20 @@ from app.core.consent.mirror import Standing
 from app.core.consent.state import GENESIS, State
 from app.core.consent.terms import Purpose, Role, Window
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
+from app.core.signing.passkey import RelyingParty
 from app.pacs.origin import OriginUnavailableError
 from app.store.access_requests import AccessRequests
 from app.store.accesses import Accesses
 from app.store.consents import Consents
+from app.store.contacts import Contacts
 from app.store.directory import Directory
+from app.store.emergencies import Emergencies
 from app.store.engine import Database
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
 from app.store.outbox import NewCall, Outbox, OutboxCall
+from app.store.passkey_challenges import PasskeyChallenges
+from app.store.passkeys import Passkeys
 from app.store.patients import Patients
 from app.store.recoveries import Recoveries
 from app.store.sessions import Sessions
@@ -41,6 +50,7 @@ from app.store.siwe_nonces import SiweNonces
 NOW = UnixTime(1_790_000_000)
 CHAIN_ID = 31337
 SITE_KEY = bytes(32)
+SIGNING_KEY = SigningKey(bytes(range(1, 33)))
 PATIENT, PHYSICIAN, AUDITOR, STRANGER, REGISTRAR, GUARDIAN, RELAYER = (
     Address(bytes([n]) * 20) for n in (1, 2, 3, 4, 5, 6, 7)
 )
@@ -107,6 +117,9 @@ class InProcess:
                 claim_lifetime_s=600,
                 move_delay_s=3600,
                 standing=self._standing,
+                snapshot=lambda: None,
+                emergency_rules=EmergencyRules(longest_s=14_400, quota=2),
+                emergencies=Emergencies(self.database, clock=lambda: self.now),
                 accesses=Accesses(self.database),
                 clock=lambda: self.now,
                 random_bytes=bytes,
@@ -114,6 +127,9 @@ class InProcess:
                 origin=self.origin,
                 sessions=Sessions(self.database, clock=lambda: self.now),
                 siwe_nonces=SiweNonces(self.database),
+                passkeys=Passkeys(self.database),
+                passkey_challenges=PasskeyChallenges(self.database),
+                relying_party=RelyingParty("http://localhost:8080", DEPLOYMENT.address("PasskeyVerifier")),
                 patients=patients,
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database, clock=lambda: self.now),
@@ -128,6 +144,12 @@ class InProcess:
                 relay=self._relay,
                 wake_relay=lambda: None,
                 outbox=Outbox(self.database),
+                oauth=OauthServer(
+                    OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
+                ),
+                contacts=Contacts(self.database),
+                reach=Reach(mail=True, webhooks=True, private_webhooks=False),
+                typesetter=Typesetter(),
             ),
         )
 
@@ -146,11 +168,11 @@ class InProcess:
     async def enrolled(self) -> None:
         await self.wiring.patients.enrol(Subject("P-1", "S"), PATIENT_KEY, bytes(32))
 
-    async def call(self, who: Address | None, method: str, path: str, body: object = None) -> "Answer":
-        """One request of that actor, signed in for it."""
+    async def call(self, who: Address | Signer | None, method: str, path: str, body: object = None) -> "Answer":
+        """One request of that actor or signer, signed in for it."""
         headers = []
         if who is not None:
-            token, _ = await self.wiring.sessions.create(who, Purpose.TREAT, UnixTime(self.now + 600))
+            token, _ = await self.wiring.sessions.create(Signer(who), Purpose.TREAT, UnixTime(self.now + 600))
             headers.append((b"authorization", b"Bearer " + token.encode()))
         if body is not None:
             headers.append((b"content-type", b"application/json"))

@@ -13,7 +13,7 @@ from tests.api.in_process import InProcess, asked
 from tests.support.live import Live
 
 
-@pytest.mark.parametrize("path", ["/", "/signin", "/signin?next=/viewer"])
+@pytest.mark.parametrize("path", ["/", "/signin", "/signin?next=/viewer", "/contact"])
 def test_a_page_says_where_it_is_and_loads_nothing_from_elsewhere(live: Live, path: str) -> None:
     answer = requests.get(live.url + path, timeout=30)
     assert answer.status_code == 200
@@ -37,7 +37,7 @@ def test_a_page_says_where_it_is_and_loads_nothing_from_elsewhere(live: Live, pa
 async def test_what_a_page_is_given_is_shown_as_text(api: InProcess, tmp_path: Path) -> None:
     application = create_application(api.wiring)
     add_pages(application, "https://x/<script>alert(1)</script>", tmp_path)
-    for path in ("/", "/signin"):
+    for path in ("/", "/signin", "/contact"):
         text = (await asked(application, "GET", path)).text
         assert "<script>" not in text
         assert "&lt;script&gt;" in text

@@ -14,8 +14,10 @@ _REAL = {
     "CONSENTRY_SITE_KEY": _KEY_A,
     "CONSENTRY_RECORDER_KEY": _KEY_B,
     "CONSENTRY_RELAYER_KEY": _KEY_C,
+    "CONSENTRY_ID_TOKEN_KEY": _KEY_A,
 }
 _PACS = {"CONSENTRY_PACS_URL": "https://pacs.example.org/dicom-web"}
+_MAIL = {"CONSENTRY_SMTP_URL": "smtps://user:hunter2@mail.example.org", "CONSENTRY_MAIL_FROM": "images@example.org"}
 # The first and the last of anvil's published accounts.
 _PUBLISHED = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 _PUBLISHED_LAST = "2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"
@@ -52,6 +54,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ({"CONSENTRY_SITE_KEY": "<32 bytes>"}, "CONSENTRY_SITE_KEY"),
         ({"CONSENTRY_SITE_KEY": "00" * 32}, "CONSENTRY_SITE_KEY"),
         ({"CONSENTRY_SITE_KEY": _KEY_A[:-2]}, "CONSENTRY_SITE_KEY"),
+        ({"CONSENTRY_ID_TOKEN_KEY": ""}, "CONSENTRY_ID_TOKEN_KEY"),
+        ({"CONSENTRY_ID_TOKEN_KEY": "11" * 32}, "CONSENTRY_ID_TOKEN_KEY"),
+        ({"CONSENTRY_PROGRAM_TOKEN_LIFETIME_S": "0"}, "CONSENTRY_PROGRAM_TOKEN_LIFETIME_S"),
+        ({"CONSENTRY_PROGRAM_REFRESH_LIFETIME_S": "-1"}, "CONSENTRY_PROGRAM_REFRESH_LIFETIME_S"),
         ({"CONSENTRY_RECORDER_KEY": ""}, "CONSENTRY_RECORDER_KEY"),
         ({"CONSENTRY_RELAYER_KEY": "replace-me"}, "CONSENTRY_RELAYER_KEY"),
         ({"CONSENTRY_RELAYER_KEY": "0x" + _KEY_B.upper()}, "CONSENTRY_RELAYER_KEY"),
@@ -61,6 +67,16 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ({"CONSENTRY_RPC_URL": "https://a.example, http://10.0.0.1:8545"}, "CONSENTRY_RPC_URL"),
         ({"CONSENTRY_RPC_URL": "ws://127.0.0.1"}, "CONSENTRY_RPC_URL"),
         ({"CONSENTRY_RPC_URL": ""}, "CONSENTRY_CHAIN_ID"),
+        ({"CONSENTRY_SMTP_URL": "smtps://mail.example.org"}, "CONSENTRY_MAIL_FROM"),
+        ({"CONSENTRY_MAIL_FROM": "images@example.org"}, "CONSENTRY_SMTP_URL"),
+        (_MAIL | {"CONSENTRY_MAIL_FROM": "Images <images@example.org>"}, "CONSENTRY_MAIL_FROM"),
+        (_MAIL | {"CONSENTRY_SMTP_URL": "https://mail.example.org"}, "CONSENTRY_SMTP_URL"),
+        (_MAIL | {"CONSENTRY_SMTP_URL": "smtp://"}, "CONSENTRY_SMTP_URL"),
+        (_MAIL | {"CONSENTRY_SMTP_URL": "smtp://mail.example.org:port"}, "CONSENTRY_SMTP_URL"),
+        (_MAIL | {"CONSENTRY_SMTP_URL": "smtp://mail.example.org/path"}, "CONSENTRY_SMTP_URL"),
+        (_MAIL | {"CONSENTRY_SMTP_URL": "smtps://user@mail.example.org"}, "CONSENTRY_SMTP_URL"),
+        (_MAIL | {"CONSENTRY_SMTP_URL": "smtps://user:change-me@mail.example.org"}, "CONSENTRY_SMTP_URL"),
+        ({"CONSENTRY_WEBHOOKS": "everywhere"}, "CONSENTRY_WEBHOOKS"),
         ({"CONSENTRY_PACS_URL": "http://pacs.example.org/dicom-web"}, "CONSENTRY_PACS_URL"),
         ({"CONSENTRY_PACS_URL": "https://user:hunter2@pacs.example.org/"}, "CONSENTRY_PACS_URL"),
         ({"CONSENTRY_PACS_URL": "file://host/folder"}, "CONSENTRY_PACS_URL"),
@@ -157,7 +173,8 @@ def test_what_is_fine_for_a_pacs() -> None:
 def test_what_is_fine_on_the_development_chain() -> None:
     local = {"CONSENTRY_RPC_URL": "http://127.0.0.1:8545", "CONSENTRY_CHAIN_ID": "31337"}
     keys = {"CONSENTRY_RECORDER_KEY": _PUBLISHED, "CONSENTRY_RELAYER_KEY": _PUBLISHED_LAST}
-    settings = load(local | keys | {"CONSENTRY_SITE_KEY": _KEY_A, "CONSENTRY_FINALITY": "2"}, None)
+    more = {"CONSENTRY_SITE_KEY": _KEY_A, "CONSENTRY_ID_TOKEN_KEY": _KEY_B, "CONSENTRY_FINALITY": "2"}
+    settings = load(local | keys | more, None)
     assert settings.confirmations == 2
 
 
@@ -174,3 +191,18 @@ def test_every_problem_is_named_at_once() -> None:
 
 def test_what_the_command_line_reads_is_no_unknown_setting() -> None:
     assert load({"CONSENTRY_WALLET_KEY": _KEY_A, "CONSENTRY_GATEWAY_URL": "http://x"}, None) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("smtp://127.0.0.1:25", True),
+        ("smtp://[::1]", True),
+        ("smtp://localhost", True),
+        ("smtp://mail.example.org", False),
+        ("smtps://user:p%40ss@mail.example.org:465/", False),
+    ],
+)
+def test_only_a_mail_server_on_this_machine_may_lack_tls(url: str, *, local: bool) -> None:
+    settings = load(_REAL | _MAIL | {"CONSENTRY_SMTP_URL": url}, None)
+    assert settings.mail_server_is_local is local

@@ -11,7 +11,7 @@ import pytest
 
 from app.api.application import create_application
 from app.core.consent.terms import Purpose
-from app.core.identifiers import UnixTime
+from app.core.identifiers import Signer, UnixTime
 from app.portal.pages import add_pages
 from tests.api.in_process import PHYSICIAN, Answer, InProcess, asked
 
@@ -61,7 +61,9 @@ class Portal:
     async def get(self, path: str, *, signed_in: bool = False, method: str = "GET", **headers: str) -> Answer:
         sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         if signed_in:
-            token, _ = await self.api.wiring.sessions.create(PHYSICIAN, Purpose.TREAT, UnixTime(self.api.now + 600))
+            token, _ = await self.api.wiring.sessions.create(
+                Signer(PHYSICIAN), Purpose.TREAT, UnixTime(self.api.now + 600)
+            )
             sent.append((b"cookie", f"__Host-consentry={token}".encode()))
         return await asked(self.application, method, path, sent)
 

@@ -14,7 +14,7 @@ from app.api.hexadecimal import to_hex
 from app.api.siwe_message import MAX_AGE_S, compose
 from app.core.consent.basis import person
 from app.core.consent.consent_id import consent_id
-from app.core.consent.events import ConsentGranted, DirectoryEntrySet
+from app.core.consent.events import ConsentGranted, ConsentRevoked, DirectoryEntrySet
 from app.core.consent.fold import fold, fold_all
 from app.core.consent.state import GENESIS
 from app.core.consent.terms import Action, Capacity, Effect, Purpose, Terms, Window
@@ -25,7 +25,7 @@ from app.core.signing.messages import ConsentOffer
 from app.core.signing.typed_data import payload
 from app.core.signing.words import Names, words_for
 from app.store.accesses import Page
-from app.store.consents import GRANT, SignedMessage
+from app.store.consents import GRANT, REVOKE, SignedMessage
 from app.store.directory import DirectoryEntry
 from app.store.outbox import NewCall
 from tests.api.in_process import (
@@ -287,3 +287,26 @@ async def test_sign_in_messages_are_read_one_at_a_time(api: InProcess, monkeypat
     answers = await asyncio.gather(*(api.call(None, "POST", "/auth/siwe/verify", body) for _ in range(5)))
     assert [answer.status_code for answer in answers] == [400] * 5
     assert most == 1
+
+
+async def test_final_is_said_of_what_the_status_says(api: InProcess) -> None:
+    """A revocation that only this gateway knows, or that stands at the head alone, is not final yet."""
+    before = api.state
+    identity = await _granted(api, _TERMS)
+    granted = api.state
+
+    async def seen() -> tuple[str, bool]:
+        view = (await api.call(PATIENT, "GET", f"/api/consents/{to_hex(identity)}")).json()
+        return view["status"], view["final"]
+
+    api.final = before
+    assert await seen() == ("mined", False)
+    api.final = granted
+    assert await seen() == ("active", True)
+    message = SignedMessage(identity, PATIENT_KEY, "{}", PATIENT, b"\x01")  # type: ignore[arg-type]
+    await api.wiring.consents.submit_revocation(message, NewCall(STRANGER, REVOKE, identity, STRANGER, b""))
+    assert await seen() == ("revoked", False)
+    api.state = fold(granted, ConsentRevoked(PATIENT_KEY, identity, PATIENT, Capacity.CONTROLLER, 1))
+    assert await seen() == ("revoked", False)
+    api.final = api.state
+    assert await seen() == ("revoked", True)

@@ -1,5 +1,6 @@
 """Chromium from the system, driven for tests: a page that remembers whatever a person would call an error."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
+from app.commands.client import sign_typed
 from tests.support.needs import PROJECT, require_program
 
 ARTEFACTS = PROJECT / "test-artefacts" / "browser"
 _WALLET = Path(__file__).with_name("wallet.js").read_text()
+_AXE = (PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 _FLAGS = (
     "--use-gl=angle",
     "--use-angle=swiftshader",
@@ -52,30 +55,66 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Wallet:
-    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193)."""
+    """What stands behind the provider: a real key, or somebody who refuses. ``code``: what it throws (EIP-1193).
+
+    ``address``: of the contract that the key signs for, where it is no plain wallet.
+    """
 
     account: LocalAccount
     code: int | None = None
+    chain_id: int = 31337
+    knows_chain: bool = True
     asked: list[str] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    address: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The account that pages are told."""
+        return self.address or self.account.address
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked.append(method)
-        if method == "eth_requestAccounts":
-            return {"result": [self.account.address]}
-        if self.code is not None:
+        if method == "wallet_switchEthereumChain" and not self.knows_chain:  # EIP-3326
+            return {"error": {"code": 4902, "message": "unknown chain"}}
+        if self.code is not None and method in {"personal_sign", "eth_signTypedData_v4"}:
             return {"error": {"code": self.code, "message": "not now"}}
+        return {"result": self._done(method, params)}
+
+    def _done(self, method: str, params: list[Any]) -> object:
+        if method == "eth_requestAccounts":
+            return [self.shown]
+        if method == "eth_chainId":
+            return hex(self.chain_id)
+        if method == "wallet_switchEthereumChain":
+            self.chain_id = int(params[0]["chainId"], 16)
+            return None
+        if method == "eth_signTypedData_v4":
+            return self._typed(*params)
         assert method == "personal_sign", method
         message, address = params
-        assert address.lower() == self.account.address.lower()
-        signed = self.account.sign_message(encode_defunct(hexstr=message))
-        return {"result": "0x" + signed.signature.hex()}
+        assert address.lower() == self.shown.lower()
+        return "0x" + self.account.sign_message(encode_defunct(hexstr=message)).signature.hex()
+
+    def _typed(self, address: str, text: str) -> str:
+        """Signs as wallets do, and keeps what it was given."""
+        document = json.loads(text)
+        assert address.lower() == self.shown.lower()
+        assert int(document["domain"]["chainId"]) == self.chain_id, "wallets sign for the chain they are on"
+        self.documents.append(document)
+        return sign_typed(self.account, document)
 
 
 class Window:
     """One browser window with a profile of its own: a page, and what went wrong in it."""
 
-    def __init__(self, browser: Browser, origin: str, wallet: Wallet | None = None, **context: Any) -> None:
+    def __init__(
+        self, browser: Browser, origin: str, wallet: Wallet | None = None, beside: str = "", **context: Any
+    ) -> None:
+        """``beside``: another place that the page may ask, a node of the chain."""
         self.origin = origin
+        self.beside = beside
+        self.wallet = wallet
         self.context: BrowserContext = browser.new_context(
             viewport=context.pop("viewport", {"width": 1280, "height": 800}), **context
         )
@@ -101,7 +140,7 @@ class Window:
 
     def _request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" not in {self.origin, self.beside}:
             self.foreign.append(request.url)
 
     def _response(self, response: Response) -> None:
@@ -125,6 +164,16 @@ class Window:
         path = ARTEFACTS / (re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_") + ".png")
         self.page.screenshot(path=path)
         return path
+
+    def violations(self) -> list[str]:
+        """What axe-core finds serious or critical on the page (WCAG 2 A and AA, and best practice)."""
+        self.page.evaluate(_AXE)
+        found = self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+        return [
+            f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']][:3]}"
+            for one in found
+            if one["impact"] in {"serious", "critical"}
+        ]
 
     def close(self) -> None:
         self.context.close()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -30,7 +31,7 @@ class Stage:
     def permitted(self) -> dict[str, Kept]:
         return {name: study for name, study in self.studies.items() if name not in HIDDEN}
 
-    def window(self, who: str | None, *, code: int | None = None, **context: object) -> Window:
+    def window(self, who: str | None, *, code: int | None = None, **context: Any) -> Window:
         """A new window with the wallet of that development account (None: with no wallet)."""
         wallet = None if who is None else Wallet(self.live.account(who), code)
         return Window(self.browser, self.origin, wallet, **context)

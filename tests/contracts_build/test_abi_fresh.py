@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ABI_FOLDER = ROOT / "app" / "chain" / "abi"
-CONTRACTS = ("AccessLog", "CareTeams", "ConsentRegistry", "ConsentryRoles", "PatientRegistry")
+CONTRACTS = (
+    *("AccessLog", "CareTeams", "ConsentRegistry", "ConsentryRoles"),
+    *("EmergencyAccess", "PasskeyVerifier", "PatientRegistry"),
+)
 
 
 def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:

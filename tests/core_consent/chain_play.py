@@ -182,7 +182,9 @@ class Play:
         patient = self.state.patient(key)
         if patient is None:
             claimer = Address(keccak256(PrivateKey(key).public_key.format(compressed=False)[1:])[12:])
-            ward_until = self.rng.choice([NO_WARD, UnixTime(at + self.rng.randrange(1, 6 * _LONGEST_S))])
+            # Every other one is a ward, so that there always is one.
+            is_ward = self.patients.index(key) % 2
+            ward_until = UnixTime(at + self.rng.randrange(1, 25 * _LONGEST_S)) if is_ward else NO_WARD
             enrol = self.chain.contracts.patients.enrol(key, claimer, UnixTime(at + 50_000), ward_until)
             return await self._send("registrar", enrol, at)
         if not patient.claimed:
@@ -198,9 +200,9 @@ class Play:
         return await self._guardian(patient, at)
 
     async def _erase(self, at: UnixTime) -> bool | None:
-        """Seldom: what is erased has no history any more, and another patient comes in its place."""
+        """One or two of them: what is erased has no history any more, and another patient comes in its place."""
         patient = self.state.patient(self.rng.choice(self.patients))
-        if patient is None or patient.erased or self.rng.random() < 0.8:
+        if patient is None or patient.erased or len(self.patients) > 3 or self.rng.random() < 0.6:
             return None
         self.patients.append(PatientKey(self.rng.randbytes(32)))
         return await self._send("registrar", self.chain.contracts.patients.erase(patient.key), at)

@@ -261,7 +261,7 @@ class Maker:
     def event(self, before: Sequence[Event]) -> Event:
         kinds = (
             *(self._role, self._role, self._enrol_or_claim, self._enrol_or_claim, self._directory),
-            *(self._team, self._team, *[self._share] * 4, self._role, *[self._grant] * 4),
+            *(self._team, self._team, *[self._share] * 6, self._role, *[self._grant] * 8),
             *(self._grant, self._grant, self._grant, self._grant, self._revoke, self._guardian, self._move, self._move),
             *(self._open, self._open, self._open, self._review, self._role, self._erase, self._enrol_or_claim),
         )

@@ -18,7 +18,7 @@ from tests.core_consent.model import T0, Maker, permits
 
 def test_decide_agrees_with_the_rules_read_afresh(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
     verdicts, found = {True: 0, False: 0}, Counter[str]()
-    for _ in range(run_size(12, 2_000)):
+    for _ in range(run_size(16, 2_000)):
         maker = Maker(rng, patients=2, people=4)
         events = maker.history(rng.randrange(150))
         state = fold_all(GENESIS, events)

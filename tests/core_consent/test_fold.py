@@ -341,6 +341,7 @@ def test_nobody_acts_for_the_erased() -> None:
         fold(state, granted(replace(shared, actions=Action.RETRIEVE), 8, DOCTOR, 3))
     moving = fold_all(GENESIS, [*MOVING, PatientErased(PATIENT)]).patients[PATIENT]
     assert (moving.move, moving.move_nonce) == (None, 1)
+    assert fold_all(GENESIS, [*WARD, PatientErased(PATIENT)]).patients[PATIENT].ward_until == 0
     unclaimed = fold_all(GENESIS, [*ENROLLED, PatientErased(PATIENT)])
     assert dict(unclaimed.claiming) == {}
     assert unclaimed.claimable_with(Address(BEN), UnixTime(0)) is None

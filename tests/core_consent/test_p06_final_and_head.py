@@ -22,7 +22,7 @@ from tests.core_consent.test_hindsight import DENY, DOCTOR, PATIENT, PERMIT, STU
 
 def test_p06_permits_need_both_states(rng: random.Random, run_size: Callable[[int, int], int]) -> None:
     seen: Counter[str] = Counter()
-    for _ in range(run_size(40, 3_000)):
+    for _ in range(run_size(50, 3_000)):
         forks = Forks(rng, Maker(rng, patients=2, people=3, studies=2))
         for _ in range(rng.randrange(20, 70)):
             forks.step()

@@ -45,6 +45,12 @@ def test_p09_teams_that_differ_have_different_digests() -> None:
     assert len({digest(state) for state in states}) == len(states)
 
 
+def test_p09_wards_that_differ_have_different_digests() -> None:
+    patient, claim_key = PatientKey(b"\x01" * 32), Address(b"\x02" * 20)
+    wards = [PatientEnrolled(patient, claim_key, UnixTime(0), UnixTime(until)) for until in (0, 5, 6)]
+    assert len({digest(fold_all(GENESIS, [one])) for one in wards}) == len(wards)
+
+
 def test_p09_emergencies_that_differ_have_different_digests() -> None:
     """Also where only the order of landing or the review tells them apart."""
     patient, actor, other = PatientKey(b"\x01" * 32), Address(b"\x02" * 20), Address(b"\x03" * 20)

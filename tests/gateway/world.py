@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.consent.basis import person, role_id
+from app.core.consent.emergencies import OpenedHere
 from app.core.consent.events import ConsentGranted, ConsentRevoked, Event, PatientClaimed, PatientEnrolled, RoleSet
 from app.core.consent.fold import fold
 from app.core.consent.mirror import Standing
@@ -136,6 +137,8 @@ class World:
         self.final: State | None = None
         self.known = True
         self.revoked: frozenset[tuple[PatientKey, ConsentId]] = frozenset()
+        self.opened_here: dict[Address, dict[PatientKey, OpenedHere]] = {}
+        self.snapshot: tuple[Standing, float] | None = None
         self.alarms: list[Alarm] = []
         self.now: Callable[[], float] = time.time
         self.monotonic: Callable[[], float] = time.monotonic
@@ -152,6 +155,8 @@ class World:
             journal=self.journal,
             standing=self.standing,
             revoked_here=lambda: self.revoked,
+            opened_here=lambda: self.opened_here,
+            snapshot=lambda: self.snapshot,
             study_key_of=self.study_key,
             clock=lambda: self.now(),  # noqa: PLW0108 - replaced by tests later
             monotonic=lambda: self.monotonic(),  # noqa: PLW0108 - the same
@@ -226,7 +231,7 @@ class World:
     async def token(
         self, actor: Address = PHYSICIAN, purpose: Purpose = Purpose.TREAT, expires_in_s: int = 3600
     ) -> str:
-        token, _ = await self.sessions.create(actor, purpose, UnixTime(int(time.time()) + expires_in_s))
+        token, _ = await self.sessions.create(Signer(actor), purpose, UnixTime(int(time.time()) + expires_in_s))
         return token
 
     async def ask(

@@ -6,20 +6,16 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 
-from app.api.application import create_application
-from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
 from app.portal.page_route import page_router
-from app.portal.pages import add_pages
 from app.portal.templating import page
 from app.portal.visitor import Reader
 from app.store.engine import StoreUnavailableError, open_database
 from app.store.migrate import upgrade
-from tests.api.in_process import PATIENT, STRANGER, Answer, InProcess, asked
+from tests.api.in_process import PATIENT, STRANGER
+from tests.portal.opened import ORIGIN, Portal
 
-ORIGIN = "http://localhost:8080"
 ROOM = page_router()
 
 
@@ -33,32 +29,11 @@ async def broken(request: Request, kind: int) -> Response:
     raise StoreUnavailableError(str(kind))
 
 
-class Portal:
-    """The portal over a fresh store, asked as a browser asks."""
-
-    def __init__(self, api: InProcess, folder: Path, more: object = None) -> None:
-        self.api = api
-        self.application: FastAPI = create_application(api.wiring)
-        add_pages(self.application, ORIGIN, folder)
-        self.application.include_router(ROOM)
-
-    async def open(self, path: str, who: Address | None = None, method: str = "GET", **more: str) -> Answer:
-        headers = {name.replace("_", "-"): value for name, value in more.items() if name != "form"}
-        cookies = [headers.pop("cookie")] if "cookie" in headers else []
-        if who is not None:
-            token, _ = await self.api.wiring.sessions.create(who, Purpose.PATRQT, UnixTime(self.api.now + 600))
-            cookies.append(f"__Host-consentry={token}")
-        if cookies:
-            headers["cookie"] = "; ".join(cookies)
-        body = more.get("form", "").encode()
-        return await asked(self.application, method, path, [(n.encode(), v.encode()) for n, v in headers.items()], body)
-
-
 @pytest.fixture
 def portal(tmp_path: Path) -> Iterator[Portal]:
     database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
     upgrade(database)
-    yield Portal(InProcess(database), tmp_path)
+    yield Portal(database, tmp_path, [ROOM])
     database.close()
 
 
@@ -88,7 +63,7 @@ async def test_an_unknown_chain_is_a_page_with_its_status(portal: Portal) -> Non
     assert answer.headers["content-type"].startswith("text/html")
     assert "The chain cannot be read just now" in answer.text
     assert 'href="/room"' in answer.text, "and leads back"
-    assert (await portal.open("/", PATIENT)).status_code == 200, "what needs no chain is there all the same"
+    assert (await portal.open("/about", PATIENT)).status_code == 200, "what needs no chain is there all the same"
 
 
 async def test_what_goes_wrong_is_a_page_in_words(portal: Portal) -> None:
@@ -143,6 +118,12 @@ async def test_parts_are_kept_under_the_builds_address_alone(portal: Portal) -> 
         again = await portal.open(address, if_none_match=other.headers["etag"])
         assert (again.status_code, again.body) == (304, b"")
     assert (await portal.open(style.replace(".css", ".txt"))).status_code == 404
+
+
+async def test_whoever_has_a_section_begins_there(portal: Portal) -> None:
+    answer = await portal.open("/", PATIENT)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/patient")
+    assert (await portal.open("/about", PATIENT)).status_code == 200
 
 
 async def test_nobodys_account_has_no_section(portal: Portal) -> None:

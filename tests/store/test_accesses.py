@@ -1,12 +1,16 @@
 """Who looked: pages, outcomes and places on the chain, the same on both databases."""
 
 import asyncio
+import datetime as dt
 import random
+from collections import Counter
 
 import pytest
 
-from app.core.identifiers import Address, BlockHash, BlockRef, LogHead, PatientKey, TxHash, UnixTime
-from app.store.accesses import Accesses
+from app.core.consent.terms import Action, Modification, Purpose
+from app.core.identifiers import Address, BlockHash, BlockRef, LogHead, PatientKey, StudyUid, TxHash, UnixTime
+from app.core.record import AccessRecord
+from app.store.accesses import EVERY_ACCESS, Accesses, AccessFilter
 from app.store.engine import ConflictError, Database
 from app.store.journal import Journal, JournalEntry, Outcome
 from app.store.log_batches import LogBatches, LogTail, NewBatch
@@ -153,3 +157,64 @@ async def test_a_call_moves_one_way_and_only_from_where_it_is(database: Database
     await outbox.requeued(call_id)
     (call,) = await outbox.in_state(RECORDER, CallState.QUEUED)
     assert (call.account_nonce, call.mined, call.mined_tx) == (None, None, None)
+
+
+async def test_a_filter_keeps_just_what_it_asks_for(database: Database, rng: random.Random) -> None:
+    """Against the same question asked of the records in memory, and counted by week."""
+    patient, other = PatientKey(b"p" * 32), PatientKey(b"o" * 32)
+    actors = [Address(bytes([n]) * 20) for n in range(3)]
+    studies = [StudyUid(f"2.25.{n}") for n in range(2)]
+    start = 1_790_000_000
+    entries = [
+        random_entry(
+            rng,
+            patient=rng.choice([patient, patient, other]),
+            actor=rng.choice(actors),
+            study=rng.choice([None, *studies]),
+            purpose=rng.choice([Purpose.TREAT, Purpose.ETREAT]),
+            at=UnixTime(start + rng.randrange(40 * 86400)),
+        )
+        for _ in range(60)
+    ]
+    await write(database, entries)
+    accesses = Accesses(database)
+    for _ in range(40):
+        wanted = AccessFilter(
+            actor=rng.choice([None, None, *actors]),
+            besides=rng.choice([None, None, *actors]),
+            study=rng.choice([None, None, *studies]),
+            deeds=rng.choice([None, frozenset({Action.VIEW, Action.RETRIEVE}), frozenset({Modification.STORE})]),
+            since=rng.choice([None, UnixTime(start + rng.randrange(40 * 86400))]),
+            until=rng.choice([None, UnixTime(start + rng.randrange(40 * 86400))]),
+            purpose=rng.choice([None, Purpose.ETREAT]),
+        )
+        records = [entry.record for entry in entries if entry.record.patient == patient]
+        expected = [one for one in records if fits(one, wanted)]
+        page = await accesses.matching(patient, wanted, 1000)
+        assert {one.record_id for one in page.accesses} == {one.record_id for one in expected}
+        weeks = Counter(monday_before(one.at) for one in expected)
+        counted = await accesses.by_week(patient, wanted)
+        assert {monday_before(monday): count for monday, count in counted.items()} == weeks
+        assert all(monday % 86400 == 0 for monday in counted)
+        assert list(counted) == sorted(counted)
+    assert set(await accesses.actors_of(patient)) == {e.record.actor for e in entries if e.record.patient == patient}
+    first = await accesses.matching(patient, EVERY_ACCESS, 7)
+    second = await accesses.matching(patient, EVERY_ACCESS, 7, first.cursor)
+    assert not {one.record_id for one in first.accesses} & {one.record_id for one in second.accesses}
+
+
+def monday_before(at: int) -> dt.date:
+    day = dt.datetime.fromtimestamp(at, dt.UTC).date()
+    return day - dt.timedelta(days=day.weekday())
+
+
+def fits(record: AccessRecord, wanted: AccessFilter) -> bool:
+    return (
+        wanted.actor in {None, record.actor}
+        and wanted.besides != record.actor
+        and wanted.study in {None, record.study}
+        and (wanted.deeds is None or record.action in wanted.deeds)
+        and (wanted.since is None or record.at >= wanted.since)
+        and (wanted.until is None or record.at < wanted.until)
+        and wanted.purpose in {None, record.purpose}
+    )

@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import select
 
 from app.core.consent.terms import Purpose
-from app.core.identifiers import Address, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.store.engine import Database, StoreUnavailableError
 from app.store.sessions import BELIEVED_S, Sessions
 from app.store.siwe_nonces import KEPT_S, NotTaken, SiweNonces, Taken
@@ -16,6 +16,7 @@ from app.store.tables import SessionRow, SiweNonceRow
 
 Opened = Callable[[str], Database]
 ALICE, BOB = Address(b"a" * 20), Address(b"b" * 20)
+ALICE_SIGNS = Signer(ALICE)
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Clock:
 
 async def test_a_session_is_found_by_its_token_and_by_no_other(database: Database) -> None:
     sessions = Sessions(database, clock=Clock())
-    token, session = await sessions.create(ALICE, Purpose.TREAT, UnixTime(2_000))
+    token, session = await sessions.create(ALICE_SIGNS, Purpose.TREAT, UnixTime(2_000))
     assert await sessions.find(token) == session
     assert sessions.hot(token) == session
     assert (session.actor, session.purpose, session.expires_at, len(session.tag)) == (ALICE, Purpose.TREAT, 2_000, 8)
@@ -40,7 +41,7 @@ async def test_a_session_is_found_by_its_token_and_by_no_other(database: Databas
 async def test_another_gateway_finds_it_and_sees_its_end_within_two_seconds(url: str, opened: Opened) -> None:
     clock = Clock()
     here, there = Sessions(opened(url), clock=clock), Sessions(opened(url), clock=clock)
-    token, session = await here.create(ALICE, Purpose.HRESCH, UnixTime(2_000))
+    token, session = await here.create(ALICE_SIGNS, Purpose.HRESCH, UnixTime(2_000))
     assert there.hot(token) is None
     assert await there.find(token) == session
     await here.revoke(session.token_hash)
@@ -54,7 +55,7 @@ async def test_another_gateway_finds_it_and_sees_its_end_within_two_seconds(url:
 async def test_a_session_ends_when_it_expires(database: Database) -> None:
     clock = Clock()
     sessions = Sessions(database, clock=clock)
-    token, _ = await sessions.create(ALICE, Purpose.TREAT, UnixTime(1_001))
+    token, _ = await sessions.create(ALICE_SIGNS, Purpose.TREAT, UnixTime(1_001))
     clock.now = 1_000.9
     assert await sessions.find(token) is not None
     clock.now = 1_001
@@ -66,7 +67,7 @@ async def test_a_session_ends_when_it_expires(database: Database) -> None:
 async def test_a_logout_during_a_reading_is_not_undone_by_it(url: str, opened: Opened) -> None:
     clock = Clock()
     sessions = Sessions(opened(url), clock=clock)
-    token, session = await sessions.create(ALICE, Purpose.TREAT, UnixTime(2_000))
+    token, session = await sessions.create(ALICE_SIGNS, Purpose.TREAT, UnixTime(2_000))
     clock.now += BELIEVED_S
     reading = asyncio.ensure_future(sessions.find(token))
     await asyncio.sleep(0)
@@ -76,14 +77,14 @@ async def test_a_logout_during_a_reading_is_not_undone_by_it(url: str, opened: O
 
 async def test_the_memory_is_bounded(database: Database) -> None:
     sessions = Sessions(database, clock=Clock(), capacity=3)
-    made = [await sessions.create(ALICE, Purpose.TREAT, UnixTime(2_000)) for _ in range(5)]
+    made = [await sessions.create(ALICE_SIGNS, Purpose.TREAT, UnixTime(2_000)) for _ in range(5)]
     assert [sessions.hot(token) is not None for token, _ in made] == [False, False, True, True, True]
     assert await sessions.find(made[0][0]) == made[0][1]
 
 
 async def test_no_token_is_stored(database: Database) -> None:
     sessions = Sessions(database, clock=Clock())
-    token, _ = await sessions.create(ALICE, Purpose.TREAT, UnixTime(2_000))
+    token, _ = await sessions.create(ALICE_SIGNS, Purpose.TREAT, UnixTime(2_000))
     (row,) = database.read(lambda transaction: transaction.exec(select(SessionRow)).all())
     assert token not in repr(row)
     assert token.encode() not in row.token_hash

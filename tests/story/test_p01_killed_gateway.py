@@ -20,7 +20,7 @@ from pathlib import Path
 from app.chain.anvil import DEVELOPMENT_KEYS, free_port
 from app.core.consent.terms import Purpose
 from app.core.exported import to_line
-from app.core.identifiers import PatientKey, Subject, UnixTime
+from app.core.identifiers import PatientKey, Signer, Subject, UnixTime
 from app.core.pseudonym import patient_key
 from app.demo.samples import ISSUER, PATIENTS, write_samples
 from app.store.accesses import Access, Accesses
@@ -101,6 +101,7 @@ def _settings(chain: Chain, folder: Path, port: int) -> dict[str, str]:
         "CONSENTRY_SITE_KEY": _SITE_KEY.hex(),
         "CONSENTRY_RECORDER_KEY": keys["recorder"],
         "CONSENTRY_RELAYER_KEY": keys["relayer"],
+        "CONSENTRY_ID_TOKEN_KEY": _SITE_KEY[::-1].hex(),
         "CONSENTRY_LOG_LEVEL": "error",
     }
 
@@ -119,7 +120,7 @@ async def _prepare(chain: Chain, folder: Path, chance: random.Random) -> tuple[s
         patient = await claimed(chain, key, account)
         await grant(chain, patient, terms(patient, "physician1", chance))
     until = UnixTime(int(time.time()) + 86_400)
-    token, _ = await Sessions(database).create(signer("physician1").address, Purpose.TREAT, until)
+    token, _ = await Sessions(database).create(Signer(signer("physician1").address), Purpose.TREAT, until)
     patients.close()
     database.close()
     return token, ["/dicom-web/studies", "/dicom-web/instances", *_instances(folder / "archive")]

@@ -200,6 +200,8 @@ def stage(
     canaries.nowhere["recorder key"], canaries.nowhere["relayer key"] = bytes(recorder.key), bytes(relayer.key)
     site_key = secrets.token_hex(32)
     canaries.both_forms("site key", site_key)
+    id_token_key = secrets.token_hex(32)
+    canaries.both_forms("ID token key", id_token_key)
     with faulty_pacs(file) as pacs:
         settings = archive_settings(base / "files")
         if request.param == "faulty":
@@ -219,6 +221,7 @@ def stage(
             CONSENTRY_SITE_KEY=site_key,
             CONSENTRY_RECORDER_KEY=bytes(recorder.key).hex(),
             CONSENTRY_RELAYER_KEY=bytes(relayer.key).hex(),
+            CONSENTRY_ID_TOKEN_KEY=id_token_key,
             CONSENTRY_SUBJECT_TTL_S="1",
         ) as gateway:
             stage = Stage(gateway, Said(), canaries, deployed, pacs if request.param == "faulty" else None)

@@ -19,6 +19,8 @@ import pydicom
 import pytest
 import requests
 from dicomweb_client.api import DICOMwebClient
+from eth_account import Account
+from eth_account.messages import encode_defunct
 from PIL import Image
 
 from app.settings import load
@@ -119,16 +121,99 @@ def body(part: Message) -> bytes:
 
 def test_each_block_of_the_page_is_looked_at_here() -> None:
     """A new block needs a test: the ones below take all there are."""
-    assert len(re.findall(r"^```\w+$", _PAGE, re.MULTILINE)) == 9
+    assert len(re.findall(r"^```\w+$", _PAGE, re.MULTILINE)) == 13
 
 
 def test_a_token(desk: Desk) -> None:
-    (block,) = blocks("sh", "A token for programs")
+    block, _ = blocks("sh", "A token for programs")
     token = desk.shell(block + '\nprintf %s "$CONSENTRY_TOKEN"', CONSENTRY_TOKEN="").strip()
     rows = requests.get(
         desk.origin + "/dicom-web/studies", headers={"Authorization": f"Bearer {token}"}, timeout=60
     ).json()
     assert [one(row, "0020000D") for row in rows] == studies(desk) != []
+
+
+class Person:
+    """Somebody at a browser, signed in with the wallet of ``desk``, who lets programs in."""
+
+    def __init__(self, desk: Desk) -> None:
+        account = Account.from_key(desk.key)
+        self._origin = desk.origin
+        self._browser = requests.Session()
+        asked = self._post("/auth/siwe/nonce", json={"address": account.address}).json()
+        signature = account.sign_message(encode_defunct(text=asked["message"])).signature
+        signed = {"message": asked["message"], "signature": "0x" + signature.hex(), "cookie": True}
+        cookie = self._post("/auth/siwe/verify", json=signed).headers["set-cookie"]
+        self._browser.headers["Cookie"] = cookie.partition(";")[0]
+
+    def allows(self, code: str) -> None:
+        answer = self._post("/oauth/device", data={"user_code": code, "answer": "allow"})
+        assert (answer.status_code, "goes on by itself now" in answer.text) == (200, True)
+
+    def signs_out(self) -> None:
+        assert self._post("/signout", data={}).status_code == 303
+
+    def _post(self, path: str, **more: Any) -> requests.Response:
+        headers = {"Origin": self._origin}
+        return self._browser.post(self._origin + path, headers=headers, timeout=60, allow_redirects=False, **more)
+
+
+def test_a_token_without_a_wallet_here(desk: Desk) -> None:
+    _, block = blocks("sh", "A token for programs")
+    person = Person(desk)
+    command = ["bash", "-euc", desk.here(block) + '\nprintf %s "$CONSENTRY_TOKEN"']
+    environment = {name: value for name, value in desk.environment.items() if name != "CONSENTRY_WALLET_KEY"}
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert waiting.stdout is not None
+        place, code = re.findall(r"Open (\S+) .* code ([A-Z-]{9})", waiting.stderr.readline())[0]
+        assert place == desk.origin + "/oauth/device"
+        person.allows(code)
+        token = waiting.stdout.read().strip()
+        assert waiting.wait(60) == 0
+    own = Desk(desk.origin, token, "")
+    assert studies(own) == studies(desk)
+
+    def status(path: str) -> int:
+        return requests.get(desk.origin + path, headers={"Authorization": f"Bearer {token}"}, timeout=60).status_code
+
+    assert (status("/api/accesses"), status("/dicom-web/studies")) == (403, 200)
+    person.signs_out()
+    assert status("/dicom-web/studies") == 401, "at once"
+
+
+def test_programs_are_registered_as_the_page_says(desk: Desk, live: Live) -> None:
+    here = {"CONSENTRY_DATA_DIR": str(live.folder), **live.settings}
+    registered = json.loads(desk.shell("consentry client list --json", **here))
+    assert {one["client_id"] for one in registered} == {"ohif", "desktop"}
+    for block in blocks("sh", "Programs that sign in by themselves"):
+        desk.shell(block.replace("add ohif ", "add ohif-there "), **here)
+    listed = {one["client_id"]: one for one in json.loads(desk.shell("consentry client list --json", **here))}
+    assert listed["ohif-there"]["redirect_uris"] == ["https://ohif.hospital.example/callback"]
+    assert (listed["workstation"]["native"], listed["workstation"]["device"]) == (True, True)
+    # A running gateway knows them at once
+    form = {"client_id": "workstation", "scope": "dicomweb"}
+    assert requests.post(desk.origin + "/oauth/device_authorization", form, timeout=60).status_code == 200
+    for name in ("ohif-there", "workstation"):
+        desk.shell(f"consentry client remove {name}", **here)
+    assert requests.post(desk.origin + "/oauth/device_authorization", form, timeout=60).status_code == 400
+
+
+def test_a_desktop_program_of_ones_own(desk: Desk) -> None:
+    """A stock OAuth client, which knows nothing of this gateway but its address."""
+    (block,) = blocks("python", "A desktop program of your own")
+    person = Person(desk)
+    command = [sys.executable, "-c", desk.here(block)]
+    with subprocess.Popen(command, env=desk.environment, text=True, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        place, code = running.stdout.readline().split()
+        assert place == f"{desk.origin}/oauth/device?user_code={code}"
+        person.allows(code)
+        said = running.stdout.read().splitlines()
+        assert running.wait(60) == 0
+    assert said == [f"{len(studies(desk))} studies"] * 2
 
 
 def test_the_viewer_is_fetched_by_a_target_that_exists() -> None:

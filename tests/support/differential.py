@@ -336,6 +336,7 @@ def running_gateway(
                 "CONSENTRY_RECORDER_KEY": DEVELOPMENT_KEYS[CAST.index("recorder")].hex(),
                 # Enrolments over HTTP are sent by the relayer: it is a registrar (docs/adr/0004).
                 "CONSENTRY_RELAYER_KEY": DEVELOPMENT_KEYS[CAST.index("registrar")].hex(),
+                "CONSENTRY_ID_TOKEN_KEY": bytes(range(1, 33)).hex(),
                 **pacs,
                 **settings,
             },

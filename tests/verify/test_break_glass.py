@@ -138,7 +138,7 @@ async def test_p03_a_stale_snapshot_is_for_emergencies_and_for_a_while(place: Ho
     too_old = looked(place, at=at, snapshot_age_s=LARGEST_SNAPSHOT_AGE_S + 1)
     by_consent = place.keep(
         basis=BasisId(place.everything), actor=place.doctors[0], purpose=Purpose.TREAT, action=Action.VIEW,
-        at=at, snapshot_age_s=30,
+        at=at, snapshot_age_s=LARGEST_SNAPSHOT_AGE_S,
     )  # fmt: skip
     older_than_it_says = looked(place, at=UnixTime(at + CLOCK_SKEW_S), snapshot_age_s=600)
     place.ledger.mine([glass])

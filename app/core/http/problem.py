@@ -24,8 +24,11 @@ KINDS: dict[str, tuple[int, str]] = {
     "unauthenticated": (401, "Sign in first"),
     "siwe-mismatch": (401, "The sign-in message is meant for another place"),
     "siwe-expired": (401, "The sign-in message is used or out of its time"),
+    "passkey-expired": (401, "The passkey's challenge is used or out of its time"),
+    "passkey-unknown": (401, "This passkey is not known here"),
     "bad-signature": (401, "The signature does not verify"),
     "forbidden": (403, "This needs a role or capacity that the caller does not hold"),
+    "insufficient-scope": (403, "The token was not issued for this"),
     "not-found": (404, "Nothing here"),
     "method-not-allowed": (405, "This method is not served here"),
     "not-acceptable": (406, "No representation satisfies the Accept header"),
@@ -38,6 +41,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "invalid-request": (422, "The body does not fit what is expected"),
     "invalid-typed-data": (422, "The typed data is not exactly what was issued"),
     "transaction-refused": (422, "The contract would refuse this"),
+    "emergency-quota": (429, "No further emergency may be opened today"),
     "too-many-requests": (429, "Too many requests"),
     "headers-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Something went wrong here"),
@@ -45,6 +49,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "upstream-unavailable": (502, "The archive does not answer"),
     "chain-unavailable": (503, "The chain's state is not known well enough to decide"),
     "log-unavailable": (503, "The access log cannot be written"),
+    "report-unavailable": (503, "The document could not be made now"),
     "upstream-timeout": (504, "The archive did not answer in time"),
 }
 
@@ -83,4 +88,6 @@ def problem(name: str) -> Problem:
     headers: tuple[tuple[str, str], ...] = ()
     if status == 401:  # RFC 9110 §11.6.1: a 401 names the scheme
         headers = (("WWW-Authenticate", 'Bearer realm="consentry"'),)
+    elif name == "insufficient-scope":  # RFC 6750 §3.1
+        headers = (("WWW-Authenticate", 'Bearer realm="consentry", error="insufficient_scope"'),)
     return Problem(name, status, title, headers)

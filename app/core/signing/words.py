@@ -72,6 +72,11 @@ _LAST_DATE = UnixTime(253402300799)  # the end of the year 9999
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+def purpose_in_words(purpose: Purpose) -> str:
+    """As it stands after "for"."""
+    return _PURPOSES[purpose]
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What to call those whom a message names by keys. Whoever has no name here is called by the key in hex.

@@ -31,6 +31,8 @@ function words(name, status) {
     "too-many-requests": _("That was a little too often. Please wait a minute, then try again."),
     "siwe-expired": _("That took too long. Please try again."),
     "siwe-mismatch": _("The wallet signed another text than it was given. Please try again."),
+    "passkey-expired": _("That took too long. Please try again."),
+    "passkey-unknown": _("This passkey is not known here, or not any more. Use another one, or a wallet."),
     "siwe-malformed": _("The wallet signed another text than it was given. Please try again."),
   };
   return said[name] ?? _("The gateway answered {status}. Please try again later.", { status });

@@ -4,12 +4,13 @@
 import { get, post, Refused, signInAddress } from "./api.js";
 import { dialog } from "./dialog.js";
 import { element } from "./elements.js";
+import { signWithPasskey } from "./passkey.js";
 import { inWords, signTypedData } from "./wallet.js";
 import { _ } from "./words.js";
 
 // How an account signs a document, by the session's `data-signer`. A passkey's way is added here, and nowhere else:
 // a function of the document that resolves to the signature in hexadecimal, and throws Refused or what it failed with.
-const SIGNERS = { wallet: signTypedData };
+const SIGNERS = { wallet: signTypedData, passkey: signWithPasskey };
 
 const LOOK_MS = 1000;
 const SLOW_MS = 15_000;
@@ -31,10 +32,12 @@ export function wordsOf(document_) {
  * send      where the signed document goes, or a function of what was issued that says so
  * follow    (answer) => path of something with a `status`, asked until `settled(view)`: "done", "failed" or ""
  * settled   see there
+ * more      what else is sent beside the signed document, or a function that says so
+ * handedIn  (answer) => …: what else is to be done once the gateway has it
  * atOnce    what holds as soon as it is handed in; "" if nothing does
  * done      what holds once it is settled
  */
-export async function signed({ title, issue, send, follow = null, settled = () => "done", atOnce = "", done }) {
+export async function signed({ title, issue, send, follow = null, settled = () => "done", more = {}, handedIn = async () => {}, atOnce = "", done }) {
   if (busy) return null; // the first of two clicks is at it
   busy = true;
   const steps = new Steps(title);
@@ -43,8 +46,10 @@ export async function signed({ title, issue, send, follow = null, settled = () =
     const signature = await steps.signature(issued.typed_data);
     const path = typeof send === "function" ? send(issued) : send;
     steps.waiting(_("Handing it in …"));
-    const answer = await post(path, { typed_data: issued.typed_data, signature });
+    const also = typeof more === "function" ? more() : more;
+    const answer = await post(path, { typed_data: issued.typed_data, signature, ...also });
     busy = false; // whoever leaves the dialog now leaves something that goes on by itself
+    await handedIn(answer);
     await steps.followed(answer, { follow, settled, atOnce, done });
     return answer;
   } catch (error) {
@@ -58,7 +63,7 @@ export async function signed({ title, issue, send, follow = null, settled = () =
 
 class Steps {
   constructor(title) {
-    this.words = element("blockquote", { class: "said", lang: "en", hidden: true });
+    this.words = element("blockquote", { class: "said", lang: "en", tabindex: "0", hidden: true });
     this.progress = element("p", { role: "status", class: "waiting" }, _("One moment …"));
     this.alert = element("div", { role: "alert" });
     this.button = element("button", { type: "button", class: "quiet", onclick: () => this.box.close() }, _("Cancel"));
@@ -87,6 +92,11 @@ class Steps {
 
   async signature(document_) {
     const sign = SIGNERS[document.body.dataset.signer];
+    if (sign === signWithPasskey) {
+      await this.unlessLeft(this.read());
+      this.waiting(_("Your device asks whether it is you …"));
+      return this.unlessLeft(sign(document_));
+    }
     this.waiting(_("Read the text, then sign it in your wallet …"));
     const silent = setTimeout(
       () => this.waiting(_("Still waiting for your wallet. If its window is not to be seen, open it from your browser's bar.")),
@@ -97,6 +107,17 @@ class Steps {
     } finally {
       clearTimeout(silent);
     }
+  }
+
+  /** A device asks for a finger and shows no text: whoever signs with a passkey reads it here first, and says so. */
+  async read() {
+    this.progress.className = "";
+    this.progress.textContent = "";
+    await new Promise((resolve) => {
+      const go = element("button", { type: "button", onclick: resolve }, _("Sign with your passkey"));
+      this.button.before(go);
+      go.focus();
+    }).finally(() => this.button.previousElementSibling.remove());
   }
 
   /** Whoever closes the dialog before it is handed in wants nothing handed in, whatever the wallet says later. */

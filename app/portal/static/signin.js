@@ -1,7 +1,8 @@
-// Signs in with a wallet of this browser: asks for a text, has it signed, gets a session.
+// Signs in with a passkey, or with a wallet of this browser, which is given a text to sign.
 
 import { post } from "./api.js";
 import { element } from "./elements.js";
+import { canDoPasskeys, noPasskeys, signInWithPasskey } from "./passkey.js";
 import { accountOf, discover, inWords, noWallet, remember } from "./wallet.js";
 import { _ } from "./words.js";
 
@@ -40,37 +41,55 @@ function goOn() {
 function nothingToSee() {
   warn(
     _(
-      "You are signed in, but this account has no role here and is nobody's patient: it will be shown nothing. Is it the right one? Choose another in your wallet and sign in again, or:",
+      "You are signed in, but this account has no role here and is nobody's patient: it will be shown nothing. Is it the right one? Choose another and sign in again, or:",
     ),
     " ",
     element("a", { href: place.dataset.after }, _("Go on all the same")),
   );
 }
 
-async function choose(wallet, buttons) {
+async function choose(how) {
+  const buttons = place.querySelectorAll("button");
   warn();
-  for (const button of buttons()) button.disabled = true;
+  for (const button of buttons) button.disabled = true;
   try {
-    const told = await signedIn(wallet.provider);
-    remember(wallet);
+    const told = await how();
     if (told.roles.length > 0) return goOn();
     nothingToSee();
   } catch (error) {
     warn(inWords(error));
   }
   say("");
-  for (const button of buttons()) button.disabled = false;
+  for (const button of buttons) button.disabled = false;
+}
+
+function withWallet(wallet) {
+  return async () => {
+    const told = await signedIn(wallet.provider);
+    remember(wallet);
+    return told;
+  };
+}
+
+function withPasskey() {
+  say(_("Your device asks whether it is you …"));
+  return signInWithPasskey();
+}
+
+function offerPasskey() {
+  const button = document.getElementById("passkey");
+  if (canDoPasskeys()) button.addEventListener("click", () => choose(withPasskey));
+  else button.parentElement.replaceWith(element("p", { class: "hint" }, noPasskeys()));
 }
 
 async function listWallets() {
   const list = document.getElementById("wallets");
-  const buttons = () => list.querySelectorAll("button");
   const all = await discover((wallet) => {
     const icon = wallet.icon ? element("img", { src: wallet.icon, alt: "" }) : null;
     const name = _("Sign in with {wallet}", { wallet: wallet.name });
-    list.append(element("li", {}, element("button", { type: "button", onclick: () => choose(wallet, buttons) }, icon, name)));
+    list.append(element("li", {}, element("button", { type: "button", onclick: () => choose(withWallet(wallet)) }, icon, name)));
   });
-  if (all.length === 0) warn(noWallet());
+  if (all.length === 0) list.after(element("p", { class: "hint" }, noWallet()));
 }
 
 if (place !== null) {
@@ -78,6 +97,7 @@ if (place !== null) {
     // The text to sign names one address, and the session belongs to it: whoever came by another name goes there.
     location.replace(place.dataset.origin + location.pathname + location.search);
   } else {
+    offerPasskey();
     listWallets();
   }
 }

@@ -77,7 +77,11 @@ export async function accountOfSession(provider) {
 /** Signs a document (EIP-712) with the session's account. Throws Refused, or what the wallet throws. */
 export async function signTypedData(document_) {
   const { provider } = await remembered();
-  const address = await accountOfSession(provider);
+  return signTypedDataAs(provider, await accountOfSession(provider), document_);
+}
+
+/** The same with this account of this wallet. */
+export async function signTypedDataAs(provider, address, document_) {
   await mustBeOn(provider, document_.domain.chainId);
   return provider.request({ method: "eth_signTypedData_v4", params: [address, JSON.stringify(document_)] });
 }

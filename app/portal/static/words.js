@@ -1,10 +1,11 @@
 // What scripts say, in the reader's language: a script marks its English, and the page brings the texts as data.
 
-const texts = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
+const texts = JSON.parse(document.getElementById("script-words")?.textContent ?? "{}");
 export const language = document.documentElement.lang || "en";
 // Which English writes dates as the pages do
 const locale = language === "en" ? "en-GB" : language;
 const plural = new Intl.PluralRules(locale);
+const days = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" });
 const moments = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" });
 
 function filled(text, values) {
@@ -26,4 +27,9 @@ export function count(one, many, number, values = {}) {
 /** A time (Unix seconds) in the reader's own time. */
 export function moment(at) {
   return moments.format(new Date(at * 1000));
+}
+
+/** A DICOM date (PS3.5 §6.2, DA: 20260314), which has no time zone. */
+export function day(date) {
+  return days.format(Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8))));
 }

@@ -1,6 +1,7 @@
 """The tables. The catalogue knows a table once its module is imported, so every one is named here."""
 
 from app.store.tables.access_log import AccessOutcomeRow, AccessRecordRow
+from app.store.tables.audits import VerificationRow
 from app.store.tables.chain_work import (
     ChainBatchRow,
     ConsentMessageRow,
@@ -9,6 +10,18 @@ from app.store.tables.chain_work import (
     RevocationMessageRow,
 )
 from app.store.tables.custody import ErasureRow, GuardianNameRow, RecoveryRow
+from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
+from app.store.tables.notices import (
+    ContactChannelRow,
+    ContactPatientRow,
+    ContactRow,
+    KnownAccessorRow,
+    NoticeCursorRow,
+    NoticeDeliveryRow,
+    NoticeRow,
+)
+from app.store.tables.oauth import OauthClientRow, OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow
+from app.store.tables.passkeys import PasskeyChallengeRow, PasskeyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -18,11 +31,27 @@ __all__ = [
     "AccessRequestRow",
     "ChainBatchRow",
     "ConsentMessageRow",
+    "ContactChannelRow",
+    "ContactPatientRow",
+    "ContactRow",
     "DirectoryEntryRow",
+    "EmergencyReviewRow",
+    "EmergencyRow",
     "ErasureRow",
     "GuardianNameRow",
+    "KnownAccessorRow",
+    "NoticeCursorRow",
+    "NoticeDeliveryRow",
+    "NoticeRow",
+    "OauthClientRow",
+    "OauthCodeRow",
+    "OauthDeviceRow",
+    "OauthFamilyRow",
+    "OauthRefreshRow",
     "OutboxCallRow",
     "OutboxTxRow",
+    "PasskeyChallengeRow",
+    "PasskeyRow",
     "PatientRow",
     "RecoveryRow",
     "RevocationMessageRow",
@@ -30,4 +59,5 @@ __all__ = [
     "RowId",
     "SessionRow",
     "SiweNonceRow",
+    "VerificationRow",
 ]

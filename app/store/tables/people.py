@@ -28,16 +28,23 @@ class PatientRow(Row, table=True):
 
 
 class SessionRow(Row, table=True):
-    """A signed-in actor. The token itself is never stored, only its SHA-256."""
+    """A signed-in actor. The token itself is never stored, only its SHA-256. ``signer``: what they sign with.
+
+    Of a program's token: which program, what it may do, and the family of tokens that it belongs to.
+    """
 
     __tablename__ = "session"
 
     token_hash: bytes = Field(primary_key=True)
     actor: bytes
+    signer: bytes
     purpose: int
     created_at: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger, index=True)
     revoked_at: int | None = Field(sa_type=BigInteger)
+    client_id: str | None = Field(default=None, sa_type=Text)
+    scope: str | None = Field(default=None, sa_type=Text)
+    family_id: bytes | None = Field(default=None, index=True)
 
 
 class SiweNonceRow(Row, table=True):

@@ -1,0 +1,23 @@
+"""The one-time code from the desk, as the API reads it."""
+
+from app.core.consent.mirror import Standing
+from app.core.consent.state import Patient
+from app.core.http.problem import ProblemError, problem
+from app.core.identifiers import Address, UnixTime
+from app.core.signing.claim_code import claim_address, claim_key, read_code
+
+
+def address_of(code: str) -> Address:
+    """The account of the code's claim key. Raises 404 for what is no code."""
+    digits = read_code(code)
+    if digits is None:
+        raise ProblemError(problem("not-found"))
+    return claim_address(claim_key(digits))
+
+
+def claimable(standing: Standing, address: Address, now: UnixTime) -> Patient:
+    """The unclaimed patient whose claim key this is. Raises 404."""
+    patient = standing.head.claimable_with(address, now)
+    if patient is None:
+        raise ProblemError(problem("not-found"))
+    return patient

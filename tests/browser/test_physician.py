@@ -1,0 +1,189 @@
+"""The physician's pages in a real browser: what they may see, asking, sharing on, and breaking the glass."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.chromium import Window
+from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "images": "/physician",
+    "patients": "/physician/patients",
+    "requests": "/physician/requests",
+    "emergency": "/physician/emergency",
+}
+
+
+@pytest.fixture(scope="module")
+def whole_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    with running_clinic(tmp_path_factory.mktemp("clinic")) as clinic:
+        clinic.live.granted("patient1", "physician1", actions=["search", "view", "retrieve", "share"], share_depth=1)
+        clinic.live.granted("patient2", "physician1", actions=["search", "view"], purposes=["TREAT", "HRESCH"])
+        clinic.asked_by("physician1", "patient2", reason=f"For your knee {MARKUP}\nand the other one.")
+        yield clinic
+
+
+@pytest.fixture
+def clinic(whole_clinic: Clinic, request: pytest.FixtureRequest) -> Iterator[Clinic]:
+    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
+    yield whole_clinic
+    windows, whole_clinic.windows = whole_clinic.windows, []
+    for number, window in enumerate(windows):
+        window.keep(f"{request.node.name}-{number}")
+        window.close()
+    for window in windows:
+        assert (window.errors, window.foreign) == ([], [])
+
+
+@pytest.mark.parametrize("size", ["phone", "desk"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_whole_and_open_to_everybody(clinic: Clinic, size: str, name: str) -> None:
+    window = clinic.window("physician1", size)
+    window.go(PAGES[name])
+    page = window.page
+    page.wait_for_load_state("networkidle")
+    assert page.locator("h1").count() == 1
+    assert page.locator("main img:not([alt])").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing hangs out at the side"
+    assert page.locator("nav.entries [aria-current=page]").count() == 1
+    assert window.violations() == []
+    page.screenshot(path=window.keep(f"page-physician-{name}-{size}"), full_page=True)
+
+
+def test_nobody_else_has_the_pages(clinic: Clinic) -> None:
+    window = clinic.window("patient1")
+    for path in PAGES.values():
+        answer = window.page.goto(clinic.origin + path)
+        assert answer is not None
+        assert answer.status == 403
+    window.errors.clear()  # the browser's own notes of those answers
+
+
+def studies_on(window: Window) -> list[str]:
+    return window.page.locator("#studies h2").all_inner_texts()
+
+
+def test_the_images_are_those_that_patients_let_be_seen_and_names_stay_text(clinic: Clinic) -> None:
+    window = clinic.window("physician1", "phone")
+    page = window.page
+    window.go("/physician")
+    page.get_by_text("4 studies").wait_for()
+    assert sorted(studies_on(window)) == sorted(["Lind, Eva"] * 3 + ["<img src"])
+    until(lambda: page.locator(".picture.there").count() >= 3, "thumbnails come")
+    page.get_by_label("MRN").fill("CLINIC-2")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text("1 study").wait_for()
+    assert studies_on(window) == ["<img src"]
+    page.get_by_label("MRN").fill("")
+    page.get_by_label("Name").fill("lind")
+    page.get_by_label("From").fill("2026-06-01")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text("1 study").wait_for()
+    assert f"MR {MARKUP}" in page.locator("#studies").inner_text()
+    page.get_by_label("Name").fill("nobody of that name")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text("Nothing that you may see fits.").wait_for()
+    link = clinic.window("physician1")
+    link.go("/physician")
+    href = link.page.get_by_role("link", name="Open in the viewer").first.get_attribute("href")
+    assert href is not None
+    assert href.startswith("/viewer/viewer?StudyInstanceUIDs=2.25.7720")
+
+
+def test_asking_reaches_the_patient_and_can_be_withdrawn(clinic: Clinic) -> None:
+    window = clinic.window("physician2", "phone")
+    page = window.page
+    window.go("/physician/requests")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    assert page.evaluate("document.activeElement.id") == "reason", "the browser asks for what is missing"
+    page.get_by_label("Why do you ask?").fill(f"Before surgery {MARKUP}")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_text("one of the two").wait_for()
+    page.get_by_label("or the MRN").fill("CLINIC-1")
+    page.get_by_label("issued by").fill("CLINIC")
+    assert window.violations() == []
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_text("You asked.").wait_for()
+    page.get_by_text("waiting for an answer").wait_for()
+    asked = clinic.live.signed_in("patient1").get("/api/access-requests")["requests"]
+    assert [one["reason"] for one in asked if one["requester"] == clinic.address("physician2")] == [
+        f"Before surgery {MARKUP}"
+    ]
+    page.screenshot(path=window.keep("physician-asked-phone"), full_page=True)
+    page.get_by_role("button", name="Withdraw").click()
+    page.get_by_text("You withdrew it.").wait_for()
+    page.get_by_text("withdrawn", exact=True).wait_for()
+
+
+def test_what_may_be_shared_on_is_shared_by_one_signature(clinic: Clinic) -> None:
+    window = clinic.window("physician1")
+    page, wallet = window.page, window.wallet
+    assert wallet is not None
+    window.go("/physician/patients")
+    page.get_by_role("link", name="Share on").click()
+    page.get_by_label("Search for a name or a hospital").fill("brandt")
+    page.get_by_role("button", name="Dr. Tomas Brandt").click()
+    page.get_by_label("download").uncheck()
+    assert window.violations() == []
+    page.screenshot(path=window.keep("physician-share"), full_page=True)
+    page.get_by_role("button", name="Sign", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("they may look now").wait_for()
+    (document,) = wallet.documents
+    assert dialog.locator("blockquote").inner_text() == document["message"]["words"]
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_text("You shared it on.").wait_for()
+    assert clinic.looked_at("physician2", uid(0)).status_code == 404, "viewing only"
+    found = clinic.live.signed_in("physician2").get("/dicom-web/studies")
+    assert {row["0020000D"]["Value"][0] for row in found} == {uid(0), uid(1), uid(2)}
+
+
+def test_breaking_the_glass_is_one_signature_and_shows_on_every_page(clinic: Clinic) -> None:
+    window = clinic.window("emergency", "phone")
+    page, wallet = window.page, window.wallet
+    assert wallet is not None
+    window.go("/physician")
+    page.get_by_text("Nothing that you may see fits.").wait_for()
+    page.get_by_role("link", name="Emergency").click()
+    page.get_by_label("MRN").fill("CLINIC-1")
+    page.get_by_label("issued by").fill("CLINIC")
+    page.get_by_label("Why?").fill(f"Unconscious {MARKUP} after a fall")
+    assert window.violations() == []
+    page.screenshot(path=window.keep("physician-break-phone"), full_page=True)
+    page.get_by_role("button", name="Break the glass").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("You may see this patient's images now.").wait_for()
+    (document,) = wallet.documents
+    assert dialog.locator("blockquote").inner_text() == document["message"]["words"]
+    assert "This is an emergency." in document["message"]["words"]
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_text("You are signed in for an emergency.").wait_for()
+    page.get_by_text("3 studies").wait_for()
+    window.go("/physician/patients")
+    page.get_by_text("You are signed in for an emergency.").wait_for()
+    window.go("/physician/emergency")
+    page.get_by_text(f"Unconscious {MARKUP} after a fall").wait_for()
+
+
+def test_whoever_holds_no_emergency_role_is_told_so(clinic: Clinic) -> None:
+    window = clinic.window("physician1", "phone")
+    window.go("/physician/emergency")
+    window.page.get_by_text("This needs the emergency role").wait_for()
+    assert window.page.get_by_role("button", name="Break the glass").count() == 0
+
+
+def test_a_declined_signature_breaks_nothing(clinic: Clinic) -> None:
+    window = clinic.window("emergency", "phone")
+    assert window.wallet is not None
+    window.wallet.code = 4001
+    window.go("/physician/emergency")
+    window.page.get_by_label("MRN").fill("CLINIC-2")
+    window.page.get_by_label("issued by").fill("CLINIC")
+    window.page.get_by_label("Why?").fill("A reason long enough")
+    window.page.get_by_role("button", name="Break the glass").click()
+    window.page.get_by_text("You declined in your wallet").wait_for()
+    listed = clinic.live.signed_in("patient2").get("/api/emergency-access")["emergencies"]
+    assert listed == []
