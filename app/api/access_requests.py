@@ -22,7 +22,7 @@ from app.core.consent.terms import Purpose, Role
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import ConsentId, PatientKey, Subject
 from app.core.patient_code import read_patient_code
-from app.store.access_requests import AskedAccess, Asking, RequestState, TooManyAskedError, TooManyOpenError
+from app.store.access_requests import AskedAccess, RequestState, TooManyAskedError, TooManyOpenError
 
 router = APIRouter(tags=["access requests"])
 
@@ -82,9 +82,10 @@ async def ask(
     # What other gateways have enrolled is looked at first, and always: else a miss would cost more than a hit.
     await wiring.patients.refresh()
     patient, way = _named(wiring, asked)
-    asking = Asking(patient, caller.actor, _hash(wiring, way), json.dumps(terms), asked.reason)
     try:
-        created = await wiring.access_requests.ask(asking)
+        created = await wiring.access_requests.ask(
+            patient, caller.actor, json.dumps(terms), asked.reason, _hash(wiring, way)
+        )
     except TooManyOpenError:
         raise ProblemError(problem("conflict")) from None
     except TooManyAskedError as error:

@@ -46,7 +46,7 @@ async def prepare(
         raise ProblemError(problem("invalid-request"))
     deadline = UnixTime(caller.now + DEADLINE_S)
     offer = ConsentOffers(grants, deadline) if asked.also else ConsentOffer(grants[0], deadline)
-    document = await issue(wiring, caller.standing, offer)
+    document = await issue(wiring, caller.standing, offer, speaker=caller.actor)
     ids = [to_hex(_id(wiring, terms)) for terms in grants]
     return {"typed_data": document, "consent_id": ids[0], "consent_ids": ids, "words": document["message"]["words"]}
 
@@ -65,7 +65,7 @@ async def submit(
     if len(signers) != 1:
         raise ProblemError(problem("forbidden"))
     signer = signers.pop()
-    opened = await open_message(wiring, caller.standing, offer, words)
+    opened = await open_message(wiring, caller.standing, offer, words, speaker=caller.actor)
     signature = from_hex(signed.signature)
     await must_be_signed(wiring, opened, signer, signature)
     consents, hashed = wiring.contracts.consents, words_hash(opened.words)

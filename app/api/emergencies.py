@@ -15,7 +15,7 @@ from app.api.caller import SignedIn, session_of, standing_for
 from app.api.emergency_views import Written, emergency_view, emergency_views, one_line, path_id
 from app.api.enrolments import enrolled
 from app.api.hexadecimal import SignatureText, WordText, from_hex, to_hex
-from app.api.signed import must_be_accepted, must_be_signed, opened_with
+from app.api.signed import document_of, must_be_accepted, must_be_signed, opened_with
 from app.api.signin import Entry, enter, roles
 from app.api.wiring import Wiring, wiring_of
 from app.chain.contracts import CallData
@@ -27,7 +27,7 @@ from app.core.consent.terms import Role, Window
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Address, EmergencyId, Subject, UnixTime
 from app.core.signing.messages import EmergencyAccess
-from app.core.signing.typed_data import Refusal, parse, payload, words_hash
+from app.core.signing.typed_data import Refusal, parse, words_hash
 from app.core.signing.words import Names, words_for
 from app.store.emergencies import OPEN, QuotaReachedError, SignedOpening
 from app.store.patients import EnrolledPatient
@@ -111,7 +111,7 @@ async def prepare(
     window = Window(rescuer.now, UnixTime(rescuer.now + lasts))
     opening = Opening(patient.key, written_hash(reason_salt, reason), window, wiring.random_bytes(_SALT_BYTES))
     message = EmergencyAccess(opening)
-    document = payload(message, words_for(message, _names(subject, opening, reason)), wiring.domains)
+    document = document_of(wiring, message, words_for(message, _names(subject, opening, reason)))
     return {
         "typed_data": document,
         "words": document["message"]["words"],

@@ -8,7 +8,15 @@ from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn
 from app.api.emergency_views import Written, one_line, path_id, said
 from app.api.hexadecimal import WordText, checksum, from_hex, to_hex
-from app.api.signed import DEADLINE_S, SignedBody, must_be_accepted, must_be_signed, opened_with, read_message
+from app.api.signed import (
+    DEADLINE_S,
+    SignedBody,
+    document_of,
+    must_be_accepted,
+    must_be_signed,
+    opened_with,
+    read_message,
+)
 from app.api.wiring import Wiring, wiring_of
 from app.api.wording import grantee_name
 from app.core.consent.basis import person
@@ -17,7 +25,7 @@ from app.core.consent.terms import Finding, Role
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import EmergencyId, UnixTime
 from app.core.signing.messages import EmergencyReview
-from app.core.signing.typed_data import Parsed, payload, words_hash
+from app.core.signing.typed_data import Parsed, words_hash
 from app.core.signing.words import Names, moment, words_for
 from app.store.emergencies import REVIEW, SignedReview
 
@@ -56,8 +64,8 @@ async def prepare(
     hashed = written_hash(salt, note) if note else _NO_NOTE
     message = EmergencyReview(reviewed.id, _FINDINGS[asked.finding], hashed, UnixTime(caller.now + DEADLINE_S))
     words = words_for(message, await _names(wiring, caller, reviewed, message, note))
-    document = payload(message, words, wiring.domains)
-    return {"typed_data": document, "words": words, "note_salt": to_hex(salt) if note else None}
+    document = document_of(wiring, message, words)
+    return {"typed_data": document, "words": document["message"]["words"], "note_salt": to_hex(salt) if note else None}
 
 
 @router.post("/api/emergency-access/{emergency}/review", status_code=202, openapi_extra=documented(ReviewSigned))

@@ -54,7 +54,8 @@ async def erase(
     if not at_head.erased:
         await must_be_accepted(wiring, call)
     relayed = None if at_head.erased else wiring.relayed(ERASE, patient.key, call)
-    erasure = await wiring.erasures.begin(patient.key, caller.actor, asked.reason, relayed)
+    acting = [at_head.controller, *(() if at_head.guardian is None else (at_head.guardian.signer,))]
+    erasure = await wiring.erasures.begin(patient.key, caller.actor, asked.reason, relayed, acting)
     wiring.wake_relay()
     return await _view(wiring, caller, erasure)
 

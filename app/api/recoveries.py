@@ -144,7 +144,7 @@ async def listing(request: Request, caller: SignedIn) -> dict[str, Any]:
     own = caller.own_patients()
     found = await wiring.recoveries.of_patients(own) if own else []
     known = {one.recovery_id for one in found}
-    leading_here = await wiring.recoveries.towards([_own_signer(caller)])
+    leading_here = await wiring.recoveries.towards([caller.signer])
     found += [one for one in leading_here if one.recovery_id not in known]
     views = [await view(wiring, caller, one) for one in found]
     return {"recoveries": views + moves_of(caller, own, found)}
@@ -159,7 +159,7 @@ async def one(request: Request, caller: SignedIn, recovery: str) -> dict[str, An
         raise ProblemError(problem("not-found"))
     if caller.holds(Role.REGISTRAR):
         return await registrar_view(wiring, caller, found)
-    if found.controller != _own_signer(caller) and not caller.acts_for(found.patient):
+    if found.controller != caller.signer and not caller.acts_for(found.patient):
         raise ProblemError(problem("not-found"))
     return await view(wiring, caller, found)
 

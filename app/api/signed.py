@@ -15,7 +15,7 @@ from app.chain.contracts import CallData, RevertError
 from app.chain.wallets import stands_behind
 from app.core.consent.mirror import Standing
 from app.core.http.problem import Problem, ProblemError, problem
-from app.core.identifiers import Signer, UnixTime
+from app.core.identifiers import Address, Signer, UnixTime
 from app.core.signing.messages import DatedMessage, Message
 from app.core.signing.reference import RANDOM_BYTES, takes_reference, with_reference, without_reference
 from app.core.signing.typed_data import Parsed, Refusal, digest, parse, payload
@@ -45,9 +45,15 @@ class Opened:
     digest: bytes
 
 
-async def issue(wiring: Wiring, standing: Standing, message: Message) -> dict[str, Any]:
-    """The document to sign."""
-    words = words_for(message, await names_for(wiring, standing, message))
+async def issue(
+    wiring: Wiring, standing: Standing, message: Message, *, speaker: Address | None = None
+) -> dict[str, Any]:
+    """The document to sign. ``speaker``: who is to sign it, where the words depend on what they are to the patient."""
+    return document_of(wiring, message, words_for(message, await names_for(wiring, standing, message, speaker=speaker)))
+
+
+def document_of(wiring: Wiring, message: Message, words: str) -> dict[str, Any]:
+    """The document with these words, and with a reference after them where they say more than the chain is told."""
     if takes_reference(message):
         words = with_reference(words, wiring.random_bytes(RANDOM_BYTES))
     return payload(message, words, wiring.domains)
@@ -68,7 +74,9 @@ def read_message(wiring: Wiring, now: UnixTime, document: dict[str, Any], kind: 
     return message, parsed.words
 
 
-async def open_message(wiring: Wiring, standing: Standing, message: Message, words: str) -> Opened:
+async def open_message(
+    wiring: Wiring, standing: Standing, message: Message, words: str, *, speaker: Address | None = None
+) -> Opened:
     """Holds the words to the message. Raises 422 ``invalid-typed-data`` unless they say what it means.
 
     The words hold names and what the archive says of studies, so whether some words are right is an answer that only

@@ -5,7 +5,7 @@ compared.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.api.hexadecimal import checksum
 from app.api.wiring import Wiring
@@ -80,10 +80,11 @@ def key_of(wiring: Wiring, patient: EnrolledPatient, uid: StudyUid) -> StudyKey:
     return study_key(wiring.site_key, patient.salt, uid, wiring.place.chain_id, contract)
 
 
-async def names_for(wiring: Wiring, standing: Standing, message: Message) -> Names:
-    """What to call everybody and everything that the message names."""
+async def names_for(wiring: Wiring, standing: Standing, message: Message, *, speaker: Address | None = None) -> Names:
+    """What to call everybody and everything that the message names. ``speaker`` is who says it, where that matters."""
     if isinstance(message, ConsentOffer | ConsentOffers):
-        return await _granting(wiring, standing, _grants_in(message))
+        names = await _granting(wiring, standing, _grants_in(message))
+        return replace(names, patient=_spoken_for(standing, _grants_in(message), speaker))
     if isinstance(message, TeamChange):
         named = [message.team, person(message.account)]
         return Names(grantees=await _grantees(wiring, standing, named))
@@ -114,6 +115,14 @@ async def _guardian(wiring: Wiring, standing: Standing, guardian: Signer) -> str
     known = await grantee_name(wiring, standing, person(account))
     shown = checksum(account) if len(guardian) == ADDRESS_BYTES else f"passkey {checksum(account)}"
     return shown if known is None else f"{known} ({shown})"
+
+
+def _spoken_for(standing: Standing, grants: Sequence[Terms], speaker: Address | None) -> str:
+    """What a guardian calls the patient whose images they speak of. No name: the hash of the words is on the chain."""
+    patients = [standing.head.patient(terms.patient) for terms in grants if terms.parent == NO_PARENT]
+    acts_as = [patient.may_act_as(speaker, standing.timestamp) for patient in patients if patient and speaker]
+    as_guardian = [one.as_guardian and not one.as_self for one in acts_as]
+    return "the person I act for" if as_guardian and all(as_guardian) else ""
 
 
 def _grants_in(message: ConsentOffer | ConsentOffers) -> tuple[Terms, ...]:

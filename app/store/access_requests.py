@@ -61,19 +61,6 @@ class AskedAccess:
     decided_at: UnixTime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A request to be made. ``asked``: 32 bytes, the same for the same way of naming the same patient, by which open
-    requests are counted; ``patient`` is a random key where nobody is meant.
-    """
-
-    patient: PatientKey
-    requester: Address
-    asked: bytes
-    terms: str
-    message: str
-
-
 class AccessRequests:
     """All methods raise StoreUnavailableError."""
 
@@ -89,11 +76,11 @@ class AccessRequests:
         now = int(self._clock())
         row = AccessRequestRow(
             request_id=secrets.token_bytes(16),
-            patient_key=asking.patient,
-            requester=asking.requester,
-            asked=asking.asked,
-            terms=asking.terms,
-            message=asking.message,
+            patient_key=patient,
+            requester=requester,
+            asked=asked_as,
+            terms=terms,
+            message=message,
             state=RequestState.OPEN,
             consent_id=None,
             created_at=now,
@@ -101,12 +88,12 @@ class AccessRequests:
             decided_at=None,
         )
         asked = _asked(row, now)
-        mine = col(AccessRequestRow.requester) == asking.requester
+        mine = col(AccessRequestRow.requester) == requester
         lately = select(AccessRequestRow.created_at).where(mine, col(AccessRequestRow.created_at) > now - WINDOW_S)
         open_ones = (
             select(func.count())
             .select_from(AccessRequestRow)
-            .where(mine, col(AccessRequestRow.asked) == asking.asked, *_is_open(now))
+            .where(mine, col(AccessRequestRow.asked) == asked_as, *_is_open(now))
         )
 
         def work(transaction: Session) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, or_, update
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from app.core.identifiers import Address, PatientKey, UnixTime
+from app.core.identifiers import Address, PatientKey, Signer, UnixTime
 from app.store.access_requests import RequestState
 from app.store.contacts import erase_contacts
 from app.store.engine import Database
@@ -33,6 +34,7 @@ from app.store.tables import (
     ErasureRow,
     GuardianNameRow,
     OutboxCallRow,
+    PasskeyRow,
     PatientRow,
     RecoveryRow,
     RevocationMessageRow,
@@ -43,6 +45,8 @@ ERASE = "erase"
 BY_TRANSACTION = "by-transaction"
 # Longer than any gateway goes on by a standing that does not know of the erasure (P8), and any answer it began then.
 _SWEPT_FOR_S = 600
+# What a passkey is called that nobody gave a name.
+_NAMELESS = "Consentry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,19 @@ class Erasures:
         self._patients = patients
         self._clock = clock
 
-    async def begin(self, patient: PatientKey, registrar: Address, reason: str, call: NewCall | None) -> Erasure:
-        """Begins it, or finds it begun; a call that had failed is queued anew. Without ``call`` the chain has it."""
+    async def begin(
+        self,
+        patient: PatientKey,
+        registrar: Address,
+        reason: str,
+        call: NewCall | None,
+        acting: Sequence[Signer] = (),
+    ) -> Erasure:
+        """Begins it, or finds it begun; a call that had failed is queued anew. Without ``call`` the chain has it.
+
+        ``acting``: who acts for the patient, as long as the chain still says so: what they called their passkeys may
+        name somebody, and the chain knows these by their keys.
+        """
         now = self._now()
         # At once: to deny a moment before it is stored is safe, to permit a moment after is not.
         self._patients.shut_out(patient)
@@ -87,6 +102,7 @@ class Erasures:
                 row.call_id = enqueue(transaction, call, now).call_id
             transaction.add(row)
             transaction.flush()
+            _rename_passkeys(transaction.connection(), acting)
             return _erasure(transaction, row)
 
         return await self._database.writing(work)
@@ -173,8 +189,15 @@ def _destroy_links(connection: Connection, patient: PatientKey, now: UnixTime) -
         or_(col(AccessRecordRow.body) != b"", col(AccessRecordRow.study_uid).is_not(None)),
     )
     connection.execute(records.values(salt=b"", body=b"", study_uid=None))
+    _rename_passkeys(connection, _signers(connection, patient))
     for signed in (ConsentMessageRow, RevocationMessageRow):
         connection.execute(update(signed).where(col(signed.patient_key) == patient).values(typed_data=""))
+    emergencies = update(EmergencyRow).where(col(EmergencyRow.patient_key) == patient)
+    connection.execute(emergencies.values(reason="", reason_salt=b""))
+    reviews = update(EmergencyReviewRow).where(col(EmergencyReviewRow.patient_key) == patient)
+    connection.execute(reviews.values(note="", note_salt=b""))
+    erase_contacts(connection, patient)
+    erase_accessors(connection, patient)
     for about in (RecoveryRow, GuardianNameRow):
         connection.execute(delete(about).where(col(about.patient_key) == patient))
     emergencies = update(EmergencyRow).where(col(EmergencyRow.patient_key) == patient)
@@ -185,6 +208,25 @@ def _destroy_links(connection: Connection, patient: PatientKey, now: UnixTime) -
     erase_contacts(connection, patient)
     erase_accessors(connection, patient)
     _destroy_requests(connection, patient)
+
+
+def _signers(connection: Connection, patient: PatientKey) -> list[Signer]:
+    """Every key that signed for the patient here, was to take over, or was named as guardian."""
+    found: set[bytes] = set()
+    columns: tuple[tuple[Mapped[bytes], Mapped[bytes | None]], ...] = (
+        (col(ConsentMessageRow.patient_key), col(ConsentMessageRow.signer)),
+        (col(RevocationMessageRow.patient_key), col(RevocationMessageRow.signer)),
+        (col(RecoveryRow.patient_key), col(RecoveryRow.controller)),
+        (col(GuardianNameRow.patient_key), col(GuardianNameRow.guardian)),
+    )
+    for key, signer in columns:
+        found |= {one for one in connection.execute(select(signer).where(key == patient)).scalars() if one is not None}
+    return sorted(map(Signer, found))
+
+
+def _rename_passkeys(connection: Connection, signers: Sequence[Signer]) -> None:
+    for some in portions(list(signers)):
+        connection.execute(update(PasskeyRow).where(col(PasskeyRow.signer).in_(some)).values(name=_NAMELESS))
 
 
 def _destroy_requests(connection: Connection, patient: PatientKey) -> None:

@@ -151,7 +151,8 @@ async def test_the_same_time(api: InProcess, run_size: Callable[[int, int], int]
     """
     await api.enrolled()
     took: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(run_size(150, 2_000)):
+    times = run_size(150, 2_000)
+    for number in range(times):
         api.now = UnixTime(api.now + LASTS_S)  # no limit is near, and earlier ones are over
         for there in (True, False) if number % 2 else (False, True):
             named = {"patient_id": "P-1" if there else f"N-{number}", "issuer": "S"}
@@ -159,9 +160,10 @@ async def test_the_same_time(api: InProcess, run_size: Callable[[int, int], int]
             answer = await _ask(api, **named)
             took[there].append(time.perf_counter() - began)
             assert answer.status_code == 202
-    medians = {there: statistics.median(times) for there, times in took.items()}
-    assert abs(medians[True] - medians[False]) < 0.15 * min(medians.values()), medians
-    assert _best_guess(took[True], took[False]) < 0.62
+    medians = {there: statistics.median(each) for there, each in took.items()}
+    assert abs(medians[True] - medians[False]) < 0.2 * min(medians.values()), medians
+    # What two samples of one kind stay below but twice in a hundred thousand runs (Kolmogorov, Smirnov).
+    assert _best_guess(took[True], took[False]) < 0.5 + 1.2 * (2 / times) ** 0.5
 
 
 def _best_guess(one: list[float], other: list[float]) -> float:

@@ -178,7 +178,8 @@ def test_a_guardian_acts_and_every_record_says_so(gateway: RunningGateway, reade
     with pytest.raises(CommandError, match="404"):
         client.post(f"/api/patients/{key}/guardian/typed-data", {})
 
-    _, consent = _granted(client, aunt, key)
+    words, consent = _granted(client, aunt, key)
+    assert "all “the person I act for”'s images" in words
     assert _studies(gateway, gateway.signed_in("physician1")) == hers
     _revoke(client, aunt, consent)
     own_words, own = _granted(patient, account, key, "physician2")
@@ -197,19 +198,21 @@ def test_a_guardian_acts_and_every_record_says_so(gateway: RunningGateway, reade
     assert {one[2:] for one in looked if one[0] == aunt.address} == {("FAMRQT", "guardian"), ("PWATRNY", "guardian")}
     assert (account.address, "search", "PATRQT", "self") in looked
 
-    events = _events(gateway, reader)
-    raw = bytes.fromhex(aunt.address[2:])
-    logged = [event for event in events if isinstance(event, AccessLogged) and event.accessor == raw]
-    assert logged
-    assert {event.basis for event in logged} == {GUARDIAN}
-    capacities = [(e.capacity, e.grantor == raw) for e in events if isinstance(e, ConsentGranted)]
-    assert capacities == [(Capacity.GUARDIAN, True), (Capacity.CONTROLLER, False)]
-    assert [e.capacity for e in events if isinstance(e, ConsentRevoked)] == [Capacity.GUARDIAN]
+    _the_chain_says_guardian(_events(gateway, reader), bytes.fromhex(aunt.address[2:]))
 
     words, _ = _sign(patient, account, f"/api/patients/{key}/guardian", {})
     assert words.startswith("Nobody is my guardian any more")
     _until(patient, key, lambda p: p["guardian"] is None)
     assert _studies(gateway, client) == []
+
+
+def _the_chain_says_guardian(events: list[Event], aunt: bytes) -> None:
+    logged = [event for event in events if isinstance(event, AccessLogged) and event.accessor == aunt]
+    assert logged
+    assert {event.basis for event in logged} == {GUARDIAN}
+    capacities = [(e.capacity, e.grantor == aunt) for e in events if isinstance(e, ConsentGranted)]
+    assert capacities == [(Capacity.GUARDIAN, True), (Capacity.CONTROLLER, False)]
+    assert [e.capacity for e in events if isinstance(e, ConsentRevoked)] == [Capacity.GUARDIAN]
 
 
 def test_a_guardian_is_named_by_the_controllers_signature_once_and_in_bounds(gateway: RunningGateway) -> None:
@@ -273,7 +276,8 @@ def test_who_claims_a_ward_acts_as_guardian_until_the_day(gateway: RunningGatewa
     assert signed_in["purpose"] == "FAMRQT"
     assert _studies(gateway, client)
     assert _studies(gateway, sign_in(gateway.url, mother, "PATRQT")[0]) == [], "nobody is the ward but the ward"
-    _granted(client, mother, key)
+    words, _ = _granted(client, mother, key)
+    assert "all “the person I act for”'s images" in words
     events = _events(gateway, reader)
     assert [e.ward_until for e in events if isinstance(e, PatientEnrolled)] == [until]
     assert [e.capacity for e in events if isinstance(e, ConsentGranted)] == [Capacity.GUARDIAN]

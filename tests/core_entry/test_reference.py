@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.consent.basis import person
-from app.core.consent.terms import Action, Effect, Purpose, Terms, Window
-from app.core.identifiers import Address, ConsentId, PatientKey, StudyKey, UnixTime
-from app.core.signing.messages import ConsentOffer, ConsentOffers, Revocation
+from app.core.consent.emergencies import Opening
+from app.core.consent.terms import Action, Effect, Finding, Purpose, Terms, Window
+from app.core.identifiers import Address, ConsentId, EmergencyId, PatientKey, StudyKey, UnixTime
+from app.core.signing.messages import ConsentOffer, ConsentOffers, EmergencyAccess, EmergencyReview, Revocation
 from app.core.signing.reference import RANDOM_BYTES, takes_reference, with_reference, without_reference
 
 _RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
@@ -53,4 +54,9 @@ def test_only_words_that_describe_studies_take_one() -> None:
     assert takes_reference(ConsentOffers((_EVERYTHING, _ONE_STUDY), _DEADLINE))
     assert not takes_reference(ConsentOffer(_EVERYTHING, _DEADLINE))
     assert not takes_reference(ConsentOffers((_EVERYTHING, _EVERYTHING), _DEADLINE))
+    opening = Opening(_EVERYTHING.patient, bytes(32), _EVERYTHING.window, bytes(32))
+    assert takes_reference(EmergencyAccess(opening))
+    emergency = EmergencyId(bytes(32))
+    assert takes_reference(EmergencyReview(emergency, Finding.JUSTIFIED, b"n" * 32, _DEADLINE))
+    assert not takes_reference(EmergencyReview(emergency, Finding.JUSTIFIED, bytes(32), _DEADLINE))
     assert not takes_reference(Revocation(_EVERYTHING.patient, ConsentId(bytes(32)), _DEADLINE))

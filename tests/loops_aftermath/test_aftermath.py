@@ -20,7 +20,7 @@ from app.core.consent.mirror import Standing
 from app.core.consent.state import GENESIS
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
 from app.loops.aftermath import Aftermath
-from app.store.access_requests import LASTS_S, AccessRequests, Asking
+from app.store.access_requests import LASTS_S, AccessRequests
 from app.store.engine import Database, StoreUnavailableError, open_database
 from app.store.erasures import BY_TRANSACTION, ERASE, Erasures
 from app.store.migrate import upgrade
@@ -135,7 +135,7 @@ async def test_a_recovery_whose_call_failed_has_failed(house: _House) -> None:
 
 
 async def test_what_nobody_answered_is_forgotten_in_time(house: _House) -> None:
-    asked = await house.requests.ask(Asking(_KEY, _NEW, b"a" * 32, "{}", "words"))
+    asked = await house.requests.ask(_KEY, _NEW, "{}", "words", b"a" * 32)
     house.now = _NOW + 2 * LASTS_S
     await house.round([])
     assert await house.requests.find(asked.request_id) is not None

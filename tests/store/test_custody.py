@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.core.identifiers import Address, PatientKey, Signer, Subject, UnixTime
-from app.store.access_requests import AccessRequests, Asking, RequestState
+from app.store.access_requests import AccessRequests, RequestState
 from app.store.engine import Database
 from app.store.erasures import BY_TRANSACTION, ERASE, Erasures
 from app.store.guardian_names import GuardianNames
@@ -156,8 +156,8 @@ async def test_what_a_running_answer_writes_last_is_swept_away(
 
 async def test_requests_that_were_not_answered_are_nobodys_then(database: Database, patients: Patients) -> None:
     requests, erasures = AccessRequests(database, clock=lambda: 5), Erasures(database, patients)
-    made = [await requests.ask(Asking(ANNE, DOCTOR, bytes([n]) * 32, "{}", "please")) for n in range(4)]
-    his = await requests.ask(Asking(BERT, DOCTOR, b"x" * 32, "{}", "please"))
+    made = [await requests.ask(ANNE, DOCTOR, "{}", "please", bytes([n]) * 32) for n in range(4)]
+    his = await requests.ask(BERT, DOCTOR, "{}", "please", b"x" * 32)
     await requests.decide(made[0].request_id, RequestState.GRANTED)
     await requests.decide(made[1].request_id, RequestState.DECLINED)
     await requests.decide(made[2].request_id, RequestState.WITHDRAWN)

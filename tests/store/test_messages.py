@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert
 
 from app.core.identifiers import Address, ConsentId, PatientKey, Signer
-from app.store.access_requests import AccessRequests, Asking, RequestState
+from app.store.access_requests import AccessRequests, RequestState
 from app.store.consents import GRANT, REVOKE, Consents, SignedMessage
 from app.store.directory import Directory, DirectoryEntry
 from app.store.engine import ConflictError, Database
@@ -90,7 +90,7 @@ async def test_a_reading_that_began_before_a_revocation_does_not_take_it_away(da
 
 async def test_a_request_is_decided_once(database: Database) -> None:
     requests = AccessRequests(database, clock=lambda: 5)
-    asked = await requests.ask(Asking(ANNE, DOCTOR, b"a" * 32, '{"scope": "all"}', "please"))
+    asked = await requests.ask(ANNE, DOCTOR, '{"scope": "all"}', "please", b"a" * 32)
     assert await requests.find(asked.request_id) == asked
     assert await requests.of_patients([ANNE]) == [asked]
     assert await requests.by_requester(DOCTOR) == [asked]

@@ -63,6 +63,7 @@ class Story:
     accounts: dict[str, LocalAccount] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
+    one_time_codes: list[str] = field(default_factory=list)
     before: "Database | None" = None
 
     @property
@@ -132,6 +133,7 @@ def _tell(story: Story) -> None:
     for patient_id in (_HERS, _HIS):
         made = registrar.post("/api/enrolments", {"patient_id": patient_id, "issuer": ISSUER})
         key, account = made["patient_key"], Account.create()
+        story.one_time_codes.append(made["code"])
         client = claim_enrolment(gateway.url, account, made["code"])
         story.keys[patient_id], story.accounts[patient_id] = key, account
         story.codes[patient_id] = client.get("/api/patients")["patients"][0]["code"]
@@ -158,11 +160,12 @@ def _tell(story: Story) -> None:
         assert _get(story, doctor, f"/dicom-web/studies/{named[0]}", _DICOM).status_code == 200
         assert _get(story, client, "/dicom-web/studies").status_code == 200
         code = registrar.post("/api/recoveries", about)["code"]
+        story.one_time_codes.append(code)
         new = sign_in(gateway.url, Account.create())[0]
         moving = new.post("/api/recoveries/claim", {"code": code})["id"]
         new.until(f"/api/recoveries/{moving}", lambda view: view["status"] in {"pending", "ready"}, 30)
         _sign(client, account, f"/api/recoveries/{moving}/veto")
-        registrar.post("/api/recoveries", about)
+        story.one_time_codes.append(registrar.post("/api/recoveries", about)["code"])
         own = [one for one in client.get("/api/consents")["consents"] if one["scope"] != "all"]
         _sign(client, account, f"/api/consents/{own[0]['consent_id']}/revocation")
         story.clients[patient_id] = client
@@ -250,7 +253,7 @@ def test_the_attacks_succeed_before(story: Story) -> None:
     assert empty == _NOT_OF_PATIENTS.keys(), "a table that the story does not fill: see _NOT_OF_PATIENTS"
 
 
-def test_words_on_the_chain_cannot_be_guessed(story: Story) -> None:
+def test_p17_words_on_the_chain_cannot_be_guessed(story: Story) -> None:
     """Their hash is public. Of words about studies somebody at the PACS can guess every part but the reference."""
     public, database = Public.of(story.gateway.rpc_url), story.read()
     said = [json.loads(row["typed_data"])["message"]["words"] for row in database.tables["consent_message"]]
@@ -317,6 +320,15 @@ def test_erased_and_nothing_matches(story: Story) -> None:
     hers = sum(row["patient_key"] == key for row in database.tables["access_record"])
     assert hers > 1
     assert f"{hers} records of erased patients, closed for good" in report.lines()
+
+
+def test_p17_nothing_of_it_in_the_log_of_the_gateway(story: Story) -> None:
+    said = story.gateway.log.read_bytes()
+    secrets = [_HERS, _HIS, _AUNT, _REASON, _UNANSWERED, *story.codes.values(), *story.one_time_codes]
+    assert len(story.one_time_codes) == 6
+    for secret in secrets:
+        for form in (secret, secret.replace("-", ""), secret.encode().hex()):
+            assert form.encode() not in said, secret
 
 
 def test_nobody_is_let_in_and_she_can_be_enrolled_anew(story: Story) -> None:

@@ -1,14 +1,14 @@
 """A reference at the end of words that say more than the chain is told.
 
-The hash of what is signed is on the chain for everybody. What a consent's words say of studies (a description, a date)
-can be guessed, and a guess could be tried against that hash; so such words end in a reference of 130 random bits, which
-is kept with them and nowhere else, and goes with them when the patient is erased.
+The hash of what is signed is on the chain for everybody. What a consent's words say of studies (a description, a date),
+and an emergency's of the patient and the reason, can be guessed, and a guess could be tried against that hash; so such
+words end in a reference of 130 random bits, which is kept with them or nowhere, and goes when the patient is erased.
 """
 
 import re
 
 from app.core.crockford import digits_of, grouped
-from app.core.signing.messages import ConsentOffer, ConsentOffers, Message
+from app.core.signing.messages import ConsentOffer, ConsentOffers, EmergencyAccess, EmergencyReview, Message
 
 RANDOM_BYTES = 26
 _GROUP = 5
@@ -16,7 +16,9 @@ _REFERENCE = re.compile(r" Reference: [0-9A-HJKMNP-TV-Z]{5}(?:-[0-9A-HJKMNP-TV-Z
 
 
 def takes_reference(message: Message) -> bool:
-    """Whether the message's words describe studies."""
+    """Whether the message's words describe studies, name a patient, or quote what somebody wrote."""
+    if isinstance(message, EmergencyAccess | EmergencyReview):
+        return isinstance(message, EmergencyAccess) or any(message.note_hash)
     if isinstance(message, ConsentOffers):
         return any(terms.studies for terms in message.grants)
     return isinstance(message, ConsentOffer) and bool(message.terms.studies)
