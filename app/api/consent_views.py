@@ -103,13 +103,6 @@ def _status(
     return "active" if final is not None and final.consent(identity) is not None else "mined"
 
 
-def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId, status: str) -> bool:
-    """Whether the chain says for good what ``status`` says: that it is granted, or that it is taken back."""
-    known = caller.standing.final.patient(patient)
-    consent = None if known is None else known.consent(identity)
-    return consent is not None and isinstance(consent, Revoked) == (status == "revoked")
-
-
 def _capacities(caller: Caller, patient: PatientKey, identity: ConsentId) -> dict[str, str | None]:
     """In what capacity it was granted and taken back, as the chain says; None as long as it does not."""
     known = caller.standing.head.patient(patient)
@@ -119,6 +112,13 @@ def _capacities(caller: Caller, patient: PatientKey, identity: ConsentId) -> dic
         "granted_as": None if granted is None else _CAPACITIES[granted.capacity],
         "revoked_as": None if revoked is None else _CAPACITIES[revoked.capacity],
     }
+
+
+def _is_final(caller: Caller, patient: PatientKey, identity: ConsentId, status: str) -> bool:
+    """Whether the chain says for good what ``status`` says: that it is granted, or that it is taken back."""
+    known = caller.standing.final.patient(patient)
+    consent = None if known is None else known.consent(identity)
+    return consent is not None and isinstance(consent, Revoked) == (status == "revoked")
 
 
 def _mined_terms(caller: Caller, patient: PatientKey, identity: ConsentId) -> Terms | None:

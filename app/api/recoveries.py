@@ -314,8 +314,3 @@ def _recovery_id(text: str) -> bytes:
     if identity is None:
         raise ProblemError(problem("not-found"))
     return identity
-
-
-def _own_signer(caller: Caller) -> Signer:
-    """What the caller is signed in with."""
-    return caller.signer

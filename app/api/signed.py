@@ -82,15 +82,14 @@ async def open_message(
     The words hold names and what the archive says of studies, so whether some words are right is an answer that only
     those who may know them get.
     """
-    said = without_reference(words) if takes_reference(message) else words
-    if said != words_for(message, await names_for(wiring, standing, message)):
-        raise ProblemError(problem("invalid-typed-data"))
-    return Opened(message, words, digest(message, words, wiring.domains))
+    made = words_for(message, await names_for(wiring, standing, message, speaker=speaker))
+    return opened_with(wiring, Parsed(message, words), made)
 
 
 def opened_with(wiring: Wiring, parsed: Parsed, words: str) -> Opened:
     """The same against words that were made anew. Raises 422 ``invalid-typed-data`` unless they are those."""
-    if parsed.words != words:
+    said = without_reference(parsed.words) if takes_reference(parsed.message) else parsed.words
+    if said != words:
         raise ProblemError(problem("invalid-typed-data"))
     return Opened(parsed.message, words, digest(parsed.message, words, wiring.domains))
 

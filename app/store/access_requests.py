@@ -68,10 +68,15 @@ class AccessRequests:
         self._database = database
         self._clock = clock
 
-    async def ask(self, asking: Asking) -> AskedAccess:
+    async def ask(
+        self, patient: PatientKey, requester: Address, terms: str, message: str, asked_as: bytes = b""
+    ) -> AskedAccess:
         """A new request with a random id of 16 bytes, and in the same transaction the notice of it: to a patient who is
-        nobody too, so that the work is the same. Raises TooManyOpenError, TooManyAskedError: both depend on what this
-        requester asked before, and on nothing that is known of the patient.
+        nobody too (a random key), so that the work is the same.
+
+        ``asked_as``: the same bytes for the same way of naming the same patient, by which open requests are counted.
+        Raises TooManyOpenError, TooManyAskedError: both depend on what this requester asked before, and on nothing that
+        is known of the patient.
         """
         now = int(self._clock())
         row = AccessRequestRow(
@@ -103,7 +108,7 @@ class AccessRequests:
             if transaction.exec(open_ones).one() >= MOST_OPEN:
                 raise TooManyOpenError("as many as may be open")
             transaction.add(row)
-            due = Due(NoticeKind.ACCESS_REQUESTED, asking.patient, asking.patient, asked.request_id)
+            due = Due(NoticeKind.ACCESS_REQUESTED, patient, patient, asked.request_id)
             tell(transaction, [due], asked.created_at)
 
         await self._database.writing(work)

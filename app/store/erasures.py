@@ -20,7 +20,7 @@ from sqlmodel import Session, col, select
 from app.core.identifiers import Address, PatientKey, Signer, UnixTime
 from app.store.access_requests import RequestState
 from app.store.contacts import erase_contacts
-from app.store.engine import Database
+from app.store.engine import Database, portions
 from app.store.first_accesses import erase_accessors
 from app.store.identity_resolutions import forget_patient
 from app.store.outbox import NewCall, OutboxCall, call_of, enqueue
@@ -198,15 +198,9 @@ def _destroy_links(connection: Connection, patient: PatientKey, now: UnixTime) -
     connection.execute(reviews.values(note="", note_salt=b""))
     erase_contacts(connection, patient)
     erase_accessors(connection, patient)
+    forget_patient(connection, patient, now)
     for about in (RecoveryRow, GuardianNameRow):
         connection.execute(delete(about).where(col(about.patient_key) == patient))
-    emergencies = update(EmergencyRow).where(col(EmergencyRow.patient_key) == patient)
-    connection.execute(emergencies.values(reason="", reason_salt=b""))
-    reviews = update(EmergencyReviewRow).where(col(EmergencyReviewRow.patient_key) == patient)
-    connection.execute(reviews.values(note="", note_salt=b""))
-    forget_patient(connection, patient, now)
-    erase_contacts(connection, patient)
-    erase_accessors(connection, patient)
     _destroy_requests(connection, patient)
 
 

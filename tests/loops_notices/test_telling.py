@@ -25,7 +25,7 @@ from app.core.notices.retrying import GIVE_UP_AFTER_S
 from app.loops.telling import House, Post, Teller
 from app.post.smtp import Mail, MailServer
 from app.post.webhook import Webhooks
-from app.store.access_requests import AccessRequests, Asking
+from app.store.access_requests import AccessRequests
 from app.store.contacts import Contacts, Wanted
 from app.store.engine import Database, StoreUnavailableError
 from app.store.leadership import Leadership
@@ -221,8 +221,8 @@ async def test_who_acts_is_asked_of_the_chain_and_waits_until_it_is_known(town: 
 async def test_a_request_to_nobody_is_told_to_nobody(town: Town) -> None:
     await town.reached(ANNE, email="anne@example.org")
     requests = AccessRequests(town.database)
-    await requests.ask(Asking(PatientKey(b"\x55" * 32), DOCTOR, b"1" * 32, "{}", "CANARY-REASON"))
-    await requests.ask(Asking(KEY, DOCTOR, b"2" * 32, "{}", "CANARY-REASON"))
+    await requests.ask(PatientKey(b"\x55" * 32), DOCTOR, "{}", "CANARY-REASON")
+    await requests.ask(KEY, DOCTOR, "{}", "CANARY-REASON")
     await town.gateway().step()
     assert town.to == ["anne@example.org"]
 
@@ -367,9 +367,7 @@ async def test_p17_nothing_about_anybody_is_in_anything_that_is_sent_or_logged(
         gateway = town.gateway()
         await gateway.step()
         await town.end(gateway)
-    await AccessRequests(town.database).ask(
-        Asking(KEY, anne, b"1" * 32, canaries["terms"].decode(), canaries["reason"].decode())
-    )
+    await AccessRequests(town.database).ask(KEY, anne, canaries["terms"].decode(), canaries["reason"].decode())
     kinds = len(NoticeKind) - 1
     assert (len(town.mailbox.raw), len(town.hook.got)) == (2 * kinds, 2 * kinds)
     sent = b"\n".join(

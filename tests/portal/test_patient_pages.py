@@ -28,7 +28,6 @@ from app.core.consent.terms import Action, Capacity, Effect, Purpose, Terms, Win
 from app.core.directory import entry_hash
 from app.core.identifiers import Address, PatientKey, Signer, StudyUid, Subject, UnixTime
 from app.portal.patient.studies import person_name
-from app.store.access_requests import Asking
 from app.store.directory import DirectoryEntry
 from app.store.engine import open_database
 from app.store.journal import Journal
@@ -110,13 +109,7 @@ async def test_hostile_names_are_text_on_every_page(portal: Portal, path: str) -
     await named(portal, PHYSICIAN, MARKUP, f"Clinic {MARKUP}", MARKUP)
     happened(portal, granted())
     await portal.api.wiring.access_requests.ask(
-        Asking(
-            PATIENT_KEY,
-            PHYSICIAN,
-            bytes(32),
-            json.dumps({"actions": ["view"], "purposes": ["TREAT"], "days": 3}),
-            f"Please {MARKUP}",
-        )
+        PATIENT_KEY, PHYSICIAN, json.dumps({"actions": ["view"], "purposes": ["TREAT"], "days": 3}), f"Please {MARKUP}"
     )
     await looked(portal, purpose=Purpose.ETREAT, at=UnixTime(NOW - 100), actor=PHYSICIAN, study=StudyUid("1.2.3"))
     happened(portal, MoveStarted(PATIENT_KEY, Signer(STRANGER), LATER))
@@ -185,7 +178,7 @@ async def test_who_is_not_vouched_for_is_not_called_by_name(portal: Portal) -> N
     await portal.api.enrolled()
     await named(portal, PHYSICIAN, "Dr. Ines Castellan", "St. Elsewhere", "GMC 7")
     happened(portal, granted())
-    await portal.api.wiring.access_requests.ask(Asking(PATIENT_KEY, PHYSICIAN, bytes(32), "{}", "Hello"))
+    await portal.api.wiring.access_requests.ask(PATIENT_KEY, PHYSICIAN, "{}", "Hello")
     said = (await portal.open("/patient/requests", PATIENT)).text
     assert "Dr. Ines Castellan" in said
     assert "GMC 7" in said
@@ -254,7 +247,7 @@ async def test_a_filter_that_is_none_is_refused_in_words(portal: Portal, query: 
 
 async def test_a_request_of_somebody_elses_patient_fills_no_form(portal: Portal) -> None:
     await portal.api.enrolled()
-    foreign = await portal.api.wiring.access_requests.ask(Asking(CHILD_KEY, PHYSICIAN, bytes(32), "{}", "Hello"))
+    foreign = await portal.api.wiring.access_requests.ask(CHILD_KEY, PHYSICIAN, "{}", "Hello")
     for request in (foreign.request_id.hex(), "00" * 16, "nonsense"):
         assert (await portal.open(f"/patient/consents/new?request={request}", PATIENT)).status_code == 404
     assert (await portal.open("/patient/consents/new?to=nobody", PATIENT)).status_code == 400

@@ -16,7 +16,7 @@ from app.core.consent.basis import GUARDIAN, SELF
 from app.core.identifiers import Address, PatientKey, Subject, UnixTime
 from app.core.notices.kinds import Channel, Due, NoticeKind, Settled
 from app.core.notices.reaching import confirmation_token
-from app.store.access_requests import AccessRequests, Asking, RequestState
+from app.store.access_requests import AccessRequests, RequestState
 from app.store.contacts import LINK_GOOD_FOR_S, LINK_PAUSE_S, Contacts, TooSoonError, Wanted, acts_for
 from app.store.engine import Database
 from app.store.erasures import Erasures
@@ -74,7 +74,7 @@ async def test_a_notice_is_written_once_however_often_it_is_noticed(
 
 async def test_a_request_and_its_notice_are_written_together_or_not_at_all(database: Database) -> None:
     requests = AccessRequests(database, clock=lambda: float(NOW))
-    asked = await requests.ask(Asking(KEY, DOCTOR, b"1" * 32, "{}", "please"))
+    asked = await requests.ask(KEY, DOCTOR, "{}", "please")
     (notice,) = await Notices(database).waiting(NOW, 10)
     assert (notice.kind, notice.recipient, notice.of_patient) == (NoticeKind.ACCESS_REQUESTED, KEY, True)
 
@@ -92,7 +92,7 @@ async def test_a_request_and_its_notice_are_written_together_or_not_at_all(datab
     await requests.decide(asked.request_id, RequestState.GRANTED)  # there is none open any more
     answers = [one for one in await Notices(database).waiting(NOW, 10) if one.kind is NoticeKind.REQUEST_ANSWERED]
     assert [(one.recipient, one.of_patient) for one in answers] == [(DOCTOR, False)]
-    withdrawn = await requests.ask(Asking(KEY, DOCTOR, b"1" * 32, "{}", "no more"))
+    withdrawn = await requests.ask(KEY, DOCTOR, "{}", "no more")
     await requests.decide(withdrawn.request_id, RequestState.WITHDRAWN)
     assert [one.kind for one in await Notices(database).waiting(NOW, 10)].count(NoticeKind.REQUEST_ANSWERED) == 1
 
