@@ -19,6 +19,7 @@ from app.store.emergencies import (
     TakenBack,
 )
 from app.store.engine import ConflictError, Database
+from app.store.erasures import Erasures
 from app.store.outbox import NewCall, Outbox
 from app.store.patients import Patients
 

@@ -19,6 +19,7 @@ from app.core.notices.reaching import confirmation_token
 from app.store.access_requests import AccessRequests, RequestState
 from app.store.contacts import LINK_GOOD_FOR_S, LINK_PAUSE_S, Contacts, TooSoonError, Wanted, acts_for
 from app.store.engine import Database
+from app.store.erasures import Erasures
 from app.store.first_accesses import OVERLAP_S, FirstAccesses
 from app.store.journal import Journal
 from app.store.migrate import configuration, upgrade
