@@ -91,7 +91,7 @@ def opened_with(wiring: Wiring, parsed: Parsed, words: str) -> Opened:
     said = without_reference(parsed.words) if takes_reference(parsed.message) else parsed.words
     if said != words:
         raise ProblemError(problem("invalid-typed-data"))
-    return Opened(parsed.message, words, digest(parsed.message, words, wiring.domains))
+    return Opened(parsed.message, parsed.words, digest(parsed.message, parsed.words, wiring.domains))
 
 
 async def must_be_signed(wiring: Wiring, opened: Opened, signer: Signer, signature: bytes) -> None:
