@@ -103,6 +103,7 @@ class Settings:
     program_token_lifetime_s: int = 3600
     program_refresh_lifetime_s: int = 7 * 86400
     subject_ttl_s: float = 30.0
+    identity_scan_rate: float = 5.0
     uploads: int = 8
     upload_instance_bytes: int = 2 * 1024**3
     upload_request_bytes: int = 16 * 1024**3
@@ -238,8 +239,9 @@ def _number_problems(s: Settings) -> Iterator[str]:
         "program_refresh_lifetime_s",
         "backlog_alarm_s",
         "backlog_limit",
+        "identity_scan_rate",
     ):
-        if getattr(s, name) <= 0:
+        if not getattr(s, name) > 0:
             yield f"{PREFIX}{name.upper()}: must be above 0"
     if not 0 <= s.emergency_snapshot_s <= _LONGEST_SNAPSHOT_S:
         yield f"CONSENTRY_EMERGENCY_SNAPSHOT_S: 0 to {_LONGEST_SNAPSHOT_S}"

@@ -82,4 +82,4 @@ def _study(number: int, spread: Spread) -> StudyRow:
         "00201206": {"vr": "IS", "Value": [2]},
         "00201208": {"vr": "IS", "Value": [120]},
     }
-    return StudyRow(uid_of(number), patient_of(number), "", False, b"", attributes)
+    return StudyRow(uid_of(number), patient_of(number), "", patient_of(number), False, b"", attributes)

@@ -22,6 +22,7 @@ from app.api import (
     explain,
     guardians,
     health,
+    identities,
     passkeys,
     patients,
     recoveries,
@@ -56,6 +57,7 @@ _MODULES = (
     explain,
     verifications,
     health,
+    identities,
     oauth,
     programs,
 )

@@ -99,11 +99,13 @@ async def _question(
     if enrolled is None:
         raise ProblemError(problem("not-found"))
     contract = wiring.deployment.address("PatientRegistry")
-    key = study_key(wiring.site_key, enrolled.salt, StudyUid(study), wiring.place.chain_id, contract)
+    uid = StudyUid(study)
+    key = study_key(wiring.site_key, enrolled.salt, uid, wiring.place.chain_id, contract)
     date = None
     if date_matters(caller.standing, patient):
-        found = await wiring.origin.subjects_of(StudyUid(study))
-        date = found.date if enrolled.subject in found.subjects else None
+        found = await wiring.origin.subjects_of(uid)
+        owner = None if found.accepted is None else wiring.identities.ownership.of_study(uid, found.accepted)
+        date = found.date if owner is not None and owner.key == patient else None
     return AccessRequest(who, patient, key, Action[what], Purpose[why], date)
 
 

@@ -60,7 +60,12 @@ async def metrics(request: Request) -> Response:
     """Prometheus text. Labels hold kinds and counts, never an identifier."""
     wiring = wiring_of(request)
     return Response(
-        exposition(wiring.condition(), standing_known=wiring.standing() is not None), media_type=CONTENT_TYPE
+        exposition(
+            wiring.condition(),
+            standing_known=wiring.standing() is not None,
+            unresolved=wiring.identities.unresolved,
+        ),
+        media_type=CONTENT_TYPE,
     )
 
 

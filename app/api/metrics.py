@@ -12,16 +12,17 @@ from app.api.wiring import Condition
 __all__ = ["CONTENT_TYPE", "exposition"]
 
 
-def exposition(condition: Condition, *, standing_known: bool) -> bytes:
+def exposition(condition: Condition, *, standing_known: bool, unresolved: int | None) -> bytes:
     """The text of ``/metrics`` for this moment."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Gauges(condition, standing_known=standing_known))
+    registry.register(_Gauges(condition, standing_known=standing_known, unresolved=unresolved))
     return generate_latest(registry)
 
 
 class _Gauges(Collector):
-    def __init__(self, condition: Condition, *, standing_known: bool) -> None:
+    def __init__(self, condition: Condition, *, standing_known: bool, unresolved: int | None) -> None:
         self._condition = condition
+        self._unresolved = unresolved
         self._standing_known = standing_known
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -41,6 +42,7 @@ class _Gauges(Collector):
             ("consentry_submitting_troubles", "Things that keep records or messages from the chain", len(now.trouble)),
             ("consentry_notices_waiting", "Messages to people that are still to be delivered", now.notices_waiting),
             ("consentry_notices_given_up", "Messages to people given up in thirty days", now.notices_given_up),
+            ("consentry_unresolved_studies", "Studies whose patient the archive leaves in doubt", self._unresolved),
         ):
             if value is not None:
                 yield GaugeMetricFamily(name, meaning, value=float(value))

@@ -26,6 +26,7 @@ from app.store.directory import Directory
 from app.store.emergencies import Emergencies
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
+from app.store.identity_desk import IdentityDesk
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.passkey_challenges import PasskeyChallenges
@@ -112,15 +113,16 @@ class Wiring:
     accesses: Accesses
     access_requests: AccessRequests
     directory: Directory
-    vouching: Vouching
-    guardian_names: GuardianNames
-    recoveries: Recoveries
-    erasures: Erasures
     oauth: OauthServer
     verifications: Verifications
     contacts: Contacts
     reach: Reach
     typesetter: Typesetter
+    vouching: Vouching
+    guardian_names: GuardianNames
+    recoveries: Recoveries
+    erasures: Erasures
+    identities: IdentityDesk
 
     @property
     def domains(self) -> Domains:

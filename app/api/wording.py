@@ -48,19 +48,30 @@ class KnownStudy:
 
 
 async def studies_of(wiring: Wiring, patient: EnrolledPatient) -> list[KnownStudy]:
-    """Every study the archive holds of this patient. Raises what the archive raises."""
-    search = Search(
-        level=Level.STUDY,
-        matching=(Matching(("00100020",), patient.subject.patient_id),),
-        include=((_STUDY_DESCRIPTION,), (_STUDY_DATE,), (_MODALITIES,)),
-    )
-    found = []
-    for dataset in await wiring.origin.search(search):
-        if identity(dataset) != patient.subject:
-            continue
-        uid = StudyUid(_text(dataset, _STUDY_UID))
-        found.append(KnownStudy(uid, key_of(wiring, patient, uid), _label(dataset)))
-    return found
+    """Every study the archive holds of this patient, those included that somebody said are theirs. Raises what the
+    archive raises.
+    """
+    desk = wiring.identities
+    rulings = desk.resolutions.rulings
+    found: dict[StudyUid, KnownStudy] = {}
+    for subject in (patient.subject, *rulings.aliases_of.get(patient.key, ())):
+        for dataset in await _described(wiring, Matching(("00100020",), subject.patient_id)):
+            if identity(dataset) == subject:
+                uid = StudyUid(_text(dataset, _STUDY_UID))
+                found.setdefault(uid, KnownStudy(uid, key_of(wiring, patient, uid), _label(dataset)))
+    for uid in rulings.studies_of.get(patient.key, ()):
+        accepted = (await wiring.origin.subjects_of(uid)).accepted
+        owner = None if accepted is None else desk.ownership.of_study(uid, accepted)
+        if owner is not None and owner.key == patient.key:
+            for dataset in await _described(wiring, Matching((_STUDY_UID,), uid)):
+                if _text(dataset, _STUDY_UID) == uid:
+                    found.setdefault(uid, KnownStudy(uid, key_of(wiring, patient, uid), _label(dataset)))
+    return list(found.values())
+
+
+async def _described(wiring: Wiring, key: Matching) -> list[DicomJson]:
+    include = ((_STUDY_DESCRIPTION,), (_STUDY_DATE,), (_MODALITIES,))
+    return await wiring.origin.search(Search(level=Level.STUDY, matching=(key,), include=include))
 
 
 def key_of(wiring: Wiring, patient: EnrolledPatient, uid: StudyUid) -> StudyKey:

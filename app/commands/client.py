@@ -44,6 +44,10 @@ class Client:
         """The JSON answer. Raises CommandError naming the problem."""
         return self._send("POST", path, json=body if body is not None else {})
 
+    def delete(self, path: str) -> Any:  # noqa: ANN401 - the API's JSON
+        """The JSON answer. Raises CommandError naming the problem."""
+        return self._send("DELETE", path)
+
     def until(self, path: str, satisfied: Callable[[Any], bool], within_s: float) -> Any:  # noqa: ANN401 - the API's JSON
         """Ask again until the answer satisfies. Raises CommandError when it does not within that many seconds."""
         deadline = time.monotonic() + within_s

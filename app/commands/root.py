@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "patient": ("people", "patient", True),
     "request": ("asking", "request", True),
     "role": ("chain", "role", True),
+    "identity": ("identity", "identity", True),
     "directory": ("directory", "directory", True),
     "client": ("programs", "client", True),
     "db": ("chain", "database", True),

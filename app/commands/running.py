@@ -25,7 +25,10 @@ from app.gateway.serving import restart_with_malloc_settings
 from app.pacs.origin import OriginRefusedError, OriginUnavailableError
 from app.settings import Settings, SettingsError, load
 from app.store.engine import StoreUnavailableError, UnfitDatabaseError, open_database
+from app.store.identity_desk import IdentityDesk
 from app.store.journal import JournalUnavailableError
+from app.store.migrate import is_newest
+from app.store.patients import Patients
 from app.upstream import client_certificate_ends, remote_origin
 
 
@@ -101,8 +104,18 @@ async def _examine(settings: Settings) -> list[dict[str, Any]]:
         await asyncio.to_thread(opened.close)
         return "opens"
 
+    async def identities() -> str:
+        if not settings.database_url and not await asyncio.to_thread(settings.data_dir.is_dir):
+            return "nothing is known yet"
+        return await _identities(settings)
+
     rows = []
-    for name, examine in (("chain", chain), ("archive", lambda: _archive(settings)), ("database", database)):
+    for name, examine in (
+        ("chain", chain),
+        ("archive", lambda: _archive(settings)),
+        ("database", database),
+        ("identities", identities),
+    ):
         try:
             rows.append({"check": name, "result": "ok", "detail": await examine()})
         except _FORESEEN as error:
@@ -125,6 +138,24 @@ async def _archive(settings: Settings) -> str:
     finally:
         await origin.aclose()
     return "answers" if until is None else f"answers; this gateway's certificate ends on {until.date()}"
+
+
+async def _identities(settings: Settings) -> str:
+    """How many studies are in doubt, by what was found so far."""
+    opened = await asyncio.to_thread(open_database, settings.database)
+    try:
+        if not await asyncio.to_thread(is_newest, opened):
+            return "nothing is known yet"
+        patients = Patients(opened)
+        await asyncio.to_thread(patients.load)
+        desk = IdentityDesk(opened, patients)
+        await asyncio.to_thread(desk.resolutions.load)
+        await desk.recount()
+        patients.close()
+    finally:
+        await asyncio.to_thread(opened.close)
+    number = desk.unresolved
+    return f"{number} studies without a patient; see `consentry identity list`" if number else "none in doubt"
 
 
 _FORESEEN = (

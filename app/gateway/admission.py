@@ -28,6 +28,7 @@ from app.core.consent.policy import (
 )
 from app.core.consent.terms import Action, Purpose, Role
 from app.core.dicom.dicomweb import Retrieve, Search
+from app.core.dicom.identities import Accepted
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import (
     BasisId,
@@ -40,9 +41,11 @@ from app.core.identifiers import (
     Subject,
     UnixTime,
 )
+from app.core.rulings import Rulings
 from app.gateway.ports import Wiring
 from app.gateway.remembering import Remembered
 from app.gateway.resolution import Resolution
+from app.store.ownership import Ownership
 from app.store.patients import EnrolledPatient
 from app.store.sessions import Session
 
@@ -55,16 +58,19 @@ _NOTHING_OPENED: Opened = MappingProxyType({})
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A permit with what it was decided on. ``at_s``: Unix seconds of the decision, with microseconds.
-    ``snapshot_age_s``: as in Moment.
+    ``snapshot_age_s``: as in Moment. ``accepted``: what the archive said of the study's patient, and so what its files
+    may say; a permit for a row of a search has the row's word for it.
     """
 
     session: Session
     patient: EnrolledPatient
     study: StudyUid
+    accepted: Accepted
     request: AccessRequest
     basis: BasisId
     standing: Standing
     revoked_here: RevokedHere
+    rulings: Rulings
     at_s: float
     opened: Opened
     snapshot_age_s: int | None = None
@@ -132,21 +138,24 @@ class Seen:
     revoked_here: RevokedHere
     opened: Opened
     is_fresh: bool
+    rulings: Rulings
     now: UnixTime
 
     @classmethod
     def of(cls, admitted: Admitted) -> "Seen":
         """As it was when the answer was admitted."""
         is_fresh = admitted.snapshot_age_s is None
-        return cls(admitted.standing, admitted.revoked_here, admitted.opened, is_fresh, UnixTime(int(admitted.at_s)))
+        now = UnixTime(int(admitted.at_s))
+        return cls(admitted.standing, admitted.revoked_here, admitted.opened, is_fresh, admitted.rulings, now)
 
 
 class Admission:
     """Admits, and looks again while an answer runs."""
 
-    def __init__(self, wiring: Wiring, resolution: Resolution) -> None:
+    def __init__(self, wiring: Wiring, resolution: Resolution, ownership: Ownership) -> None:
         self._wiring = wiring
         self._resolution = resolution
+        self._ownership = ownership
         # A study's key never changes, so it is never too old.
         self._study_keys: Remembered[tuple[bytes, StudyUid], StudyKey] = Remembered(
             wiring.limits.remembered_study_keys, math.inf
@@ -187,15 +196,13 @@ class Admission:
         self,
         session: Session,
         action: Action,
-        subject: Subject,
+        patient: EnrolledPatient,
+        accepted: Accepted,
         study: StudyUid,
         moment: Moment,
         study_date: StudyDate | None,
     ) -> Admitted | None:
-        """The decision for one study of a patient that the archive named. None: denied, whatever the reason."""
-        patient = self._wiring.patients.by_subject(subject)
-        if patient is None:
-            return None
+        """The decision for one study of this patient. None: denied, whatever the reason."""
         key = self._study_key(patient, study)
         request = AccessRequest(session.actor, patient.key, key, action, session.purpose, study_date)
         revoked_here = self._wiring.revoked_here()
@@ -206,39 +213,36 @@ class Admission:
             session,
             patient,
             study,
+            accepted,
             request,
             verdict.basis,
             moment.standing,
             revoked_here,
+            self._wiring.rulings(),
             moment.at_s,
             moment.opened,
             moment.snapshot_age_s,
         )
 
-    def plain_searches(self, session: Session, moment: Moment) -> Callable[[Subject], bool | None]:
+    def plain_searches(self, session: Session, moment: Moment) -> Callable[[PatientKey], bool | None]:
         """Whether ``decide`` would let a search find this patient's studies, all of them alike: quick, for
         rows that are only counted. None: ask ``decide``.
         """
-        by_subject = self._wiring.patients.by_subject
         now = UnixTime(int(moment.at_s))
         verdict = plain_verdicts(moment.standing, session.actor, session.purpose, now, self._wiring.revoked_here())
+        if not moment.opened and moment.snapshot_age_s is None:
+            return verdict
 
-        def may_find(subject: Subject) -> bool | None:
-            patient = by_subject(subject)
-            if patient is None:
-                return False
-            if patient.key in moment.opened:
+        def may_find(patient: PatientKey) -> bool | None:
+            if patient in moment.opened:
                 return None
-            return verdict(patient.key) if moment.snapshot_age_s is None else False
+            return verdict(patient) if moment.snapshot_age_s is None else False
 
         return may_find
 
-    def date_matters(self, session: Session, subject: Subject, moment: Moment) -> bool:
+    def date_matters(self, session: Session, patient: PatientKey, moment: Moment) -> bool:
         """Whether a decision for a study of this patient may depend on its date, as far as the caller is concerned."""
-        patient = self._wiring.patients.by_subject(subject)
-        if patient is None or not date_matters(moment.standing, patient.key):
-            return False
-        return moment.standing.head.concerns(session.actor, patient.key)
+        return date_matters(moment.standing, patient) and moment.standing.head.concerns(session.actor, patient)
 
     async def admit(self, session: Session, action: Action, target: Retrieve | Search) -> Admitted:
         """Admit to the study that the target's path names, and see that series and instance belong to it.
@@ -250,19 +254,38 @@ class Admission:
             raise ValueError("only a path with a study can be admitted")
         self.moment(session)
         admitted = None
-        remembered = self._resolution.remembered_subject(study)
+        remembered = self._resolution.remembered(study)
+        if remembered is None and isinstance(target, Retrieve):
+            remembered = self._resolution.remembered_odd(study, target.instance)
         if remembered is not None:
-            date = self._resolution.remembered_date(study)
-            admitted = self.decide(session, action, remembered, study, self.moment(session), date)
+            admitted = self._owned(session, action, study, remembered)
         if admitted is None:
-            subject = await self._resolution.subject_of(study)
-            moment = self.moment(session)
-            if subject is not None:
-                date = self._resolution.remembered_date(study)
-                admitted = self.decide(session, action, subject, study, moment, date)
+            accepted = await self._resolution.accepted_of(study)
+            self.moment(session)
+            if accepted is not None:
+                admitted = self._owned(session, action, study, accepted)
         if admitted is None or not await self._belongs(study, target):
             raise ProblemError(problem("not-found"))
         return admitted
+
+    def _owned(self, session: Session, action: Action, study: StudyUid, accepted: Accepted) -> Admitted | None:
+        """The decision on a study of which the archive said this."""
+        patient = self._ownership.of_study(study, accepted)
+        if patient is None:
+            return None
+        date = self._resolution.remembered_date(study)
+        return self.decide(session, action, patient, accepted, study, self.moment(session), date)
+
+    def patient(self, subject: Subject) -> EnrolledPatient | None:
+        """Who this identity is, by enrolment or an alias."""
+        return self._ownership.of_subject(subject)
+
+    def may_join(self, study: StudyUid, accepted: Accepted, subject: Subject) -> bool:
+        """Whether an instance of this identity may be stored in a study of which the archive said this: no upload makes
+        a study odd, and none comes into another patient's.
+        """
+        patient, owner = self.patient(subject), self._ownership.of_study(study, accepted)
+        return accepted.subject == subject and patient is not None and owner is not None and owner.key == patient.key
 
     def may_store(self, session: Session) -> bool:
         """Whether the caller may store at all, now. Raises 503 ``chain-unavailable``."""
@@ -275,7 +298,7 @@ class Admission:
         Raises 503 ``chain-unavailable``.
         """
         moment = self._fresh_moment()
-        patient = self._wiring.patients.by_subject(subject)
+        patient = self._ownership.of_subject(subject)
         now = UnixTime(int(moment.at_s))
         if patient is None or now >= session.expires_at or session.life.over:
             return None
@@ -297,22 +320,24 @@ class Admission:
         if wiring.patients.by_key(admitted.patient.key) is None:
             return False  # erased, or about to be: not one chunk more
         now = UnixTime(int(moment.at_s))
-        revoked_here = wiring.revoked_here()
+        revoked_here, rulings = wiring.revoked_here(), wiring.rulings()
         is_fresh = moment.snapshot_age_s is None
         if (
             seen.standing is moment.standing
             and seen.revoked_here is revoked_here
             and seen.opened is moment.opened
+            and seen.rulings is rulings
             and seen.is_fresh is is_fresh
             and seen.now == now
         ):
             return True
-        if now >= admitted.session.expires_at:
+        owner = self._ownership.of_study(admitted.study, admitted.accepted)
+        if now >= admitted.session.expires_at or owner is None or owner.key != admitted.patient.key:
             return False
         if not isinstance(_verdict(admitted.request, moment, revoked_here), Permit):
             return False
         seen.standing, seen.revoked_here, seen.opened = moment.standing, revoked_here, moment.opened
-        seen.is_fresh, seen.now = is_fresh, now
+        seen.rulings, seen.is_fresh, seen.now = rulings, is_fresh, now
         return True
 
     async def _belongs(self, study: StudyUid, target: Retrieve | Search) -> bool:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from app.core.dicom.bulk_links import bulk_data_of
 from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.identities import Accepted
 from app.core.dicom.multipart import PartHead
 from app.core.dicom.negotiation import Chosen
 from app.core.dicom.part_writing import PartWriter
 from app.core.http.problem import ProblemError, problem
-from app.core.identifiers import Subject
 from app.gateway.metadata import Metadata
 from app.gateway.parts import PartsBody, Passing, envelope_of, image_type_of, located_parts, new_writer
 from app.gateway.ports import Wiring
@@ -51,13 +51,13 @@ class Composing:
         self._wiring = wiring
         self._metadata = metadata
 
-    async def passing(self, asked: Retrieve, chosen: Chosen, subject: Subject) -> Passing:
+    async def passing(self, asked: Retrieve, chosen: Chosen, accepted: Accepted) -> Passing:
         """The answer, of which the first part is there.
 
         Raises ProblemError: not-found where there is nothing of the kind, not-acceptable where nothing of it can be
         had in this form; and what the origin raises.
         """
-        steps = iter(await self._steps(asked, chosen, subject))
+        steps = iter(await self._steps(asked, chosen, accepted))
         refused = 0
         for step in steps:
             opened = await self._opened(step)
@@ -70,13 +70,13 @@ class Composing:
                 break
         raise ProblemError(problem("not-acceptable" if refused else "not-found"))
 
-    async def _steps(self, asked: Retrieve, chosen: Chosen, subject: Subject) -> Sequence[_Step]:
+    async def _steps(self, asked: Retrieve, chosen: Chosen, accepted: Accepted) -> Sequence[_Step]:
         match asked.representation:
             case Representation.RENDERED_FRAMES:
                 return [_Step(replace(asked, frames=(frame,)), (chosen.upstream,)) for frame in asked.frames]
             case Representation.ALL_BULKDATA:
-                return await self._bulk_data(asked, chosen, subject)
-        shown = await instances_with_pixels(asked, subject, self._wiring)
+                return await self._bulk_data(asked, chosen, accepted)
+        shown = await instances_with_pixels(asked, accepted, self._wiring)
         if shown is None:
             raise ProblemError(problem("not-found"))
         located = [replace(asked, series=one.series, instance=one.instance, accept=None) for one in shown]
@@ -93,7 +93,7 @@ class Composing:
             for frames in _batches(one.frames)
         ]
 
-    async def _bulk_data(self, asked: Retrieve, chosen: Chosen, subject: Subject) -> Sequence[_Step]:
+    async def _bulk_data(self, asked: Retrieve, chosen: Chosen, accepted: Accepted) -> Sequence[_Step]:
         """Each value that the metadata has a BulkDataURI for."""
         metadata = replace(asked, representation=Representation.METADATA)
         opened = await self._wiring.origin.retrieve(metadata, _JSON)
@@ -102,7 +102,7 @@ class Composing:
                 raise ProblemError(problem("not-found" if opened.status in (404, 410) else "upstream-invalid"))
             return [
                 _Step(target, (chosen.upstream,))
-                async for dataset in self._metadata.datasets(metadata, subject, opened.body)
+                async for dataset in self._metadata.datasets(metadata, accepted, opened.body)
                 for target in bulk_data_of(dataset, metadata)
             ]
         finally:

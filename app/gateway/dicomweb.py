@@ -39,6 +39,7 @@ from app.pacs.origin import (
 )
 from app.store.engine import StoreUnavailableError
 from app.store.journal import JournalUnavailableError
+from app.store.ownership import Ownership
 from app.store.sessions import Session
 
 _LOG = logging.getLogger(__name__)
@@ -62,11 +63,12 @@ class Dicomweb:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._denials = Denials(wiring.monotonic, wiring.limits.denial_step_s)
-        resolution = Resolution(wiring.origin, wiring.monotonic, wiring.limits)
-        admission = Admission(wiring, resolution)
+        ownership = Ownership(wiring.patients, wiring.rulings)
+        resolution = Resolution(wiring, ownership)
+        admission = Admission(wiring, resolution, ownership)
         recorder = Recorder(wiring)
         self._retrieval = Retrieval(wiring, admission, resolution, recorder)
-        self._searching = Searching(wiring, admission, resolution, recorder)
+        self._searching = Searching(wiring, admission, resolution, recorder, ownership)
         self._storing = Storing(wiring, admission, resolution, recorder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -85,7 +85,7 @@ class FilingOfOne:
             return Refused(name, FailureReason.PROCESSING)
 
     async def _file(self, name: InstanceName, subject: Subject, part: UploadedPart) -> Result:
-        if self._wiring.patients.by_subject(subject) is None:
+        if self._shared.admission.patient(subject) is None:
             return Refused(name, FailureReason.NOT_AUTHORIZED)
         held = await self._held(name, subject)
         if held is None:
@@ -124,11 +124,12 @@ class FilingOfOne:
         """Whether the archive holds the instance already; None where its UIDs are another patient's or study's."""
         origin = self._wiring.origin
         known = self._patients.get(name.study)
-        subjects = frozenset({known}) if known else (await origin.subjects_of(name.study)).subjects
-        if subjects - {subject}:
-            return None
-        if subjects:
-            self._patients[name.study] = subject
+        if known != subject:
+            accepted = None if known else (await origin.subjects_of(name.study)).accepted
+            if known or (accepted and not self._shared.admission.may_join(name.study, accepted, subject)):
+                return None
+            if accepted:
+                self._patients[name.study] = subject
         if (name.study, name.series) not in self._ours:
             of_series = (Matching((_SERIES_UID,), name.series),)
             for row in await origin.search(Search(Level.SERIES, matching=of_series)):

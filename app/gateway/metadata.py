@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from app.core.dicom.dataset_writing import DatasetWriting
-from app.core.dicom.dicomjson import DicomJson, check_uids, each_dataset, identity, rewrite_links
+from app.core.dicom.dicomjson import DicomJson, check_uids, each_dataset, rewrite_links
 from app.core.dicom.dicomweb import Retrieve
+from app.core.dicom.identities import Accepted
 from app.core.dicom.links import path_of
-from app.core.identifiers import InstanceUid, SeriesUid, Subject
+from app.core.identifiers import InstanceUid, SeriesUid
 from app.gateway.ports import Alarm, Wiring
 from app.gateway.resolution import Resolution, text_of
 from app.pacs.bodies import read_all
@@ -26,7 +27,7 @@ class Metadata:
         self._wiring = wiring
         self._resolution = resolution
 
-    async def read(self, asked: Retrieve, subject: Subject, body: OriginBody, writing: DatasetWriting) -> bytes:
+    async def read(self, asked: Retrieve, accepted: Accepted, body: OriginBody, writing: DatasetWriting) -> bytes:
         """The answer, b"" for nothing. Raises OriginInvalidError and DatasetInvalidError for what may not pass.
 
         Every data set must name what was asked for, and the patient that the decision was made on.
@@ -34,18 +35,18 @@ class Metadata:
         base, public_url = path_of(asked), self._wiring.public_url
         shown = [
             writing.one(rewrite_links(dataset, public_url, base))
-            async for dataset in self.datasets(asked, subject, body)
+            async for dataset in self.datasets(asked, accepted, body)
         ]
         return writing.whole(shown) if shown else b""
 
-    async def datasets(self, asked: Retrieve, subject: Subject, body: OriginBody) -> AsyncIterator[DicomJson]:
+    async def datasets(self, asked: Retrieve, accepted: Accepted, body: OriginBody) -> AsyncIterator[DicomJson]:
         """Each data set as the archive gave it, once it was found to be what was asked for. Raises as ``read`` does."""
         whole = await read_all(body, self._wiring.limits.metadata_bytes)
         for number, dataset in enumerate(each_dataset(whole)):
             if number % _AT_A_TIME == _AT_A_TIME - 1:
                 await asyncio.sleep(0)
             check_uids(dataset, asked.study, asked.series, asked.instance)
-            if identity(dataset) != subject:
+            if not accepted.takes_dataset(dataset):
                 self._wiring.alarm(Alarm.WRONG_PATIENT)
                 raise OriginInvalidError("metadata of another patient")
             self._learn(asked, dataset)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.identities import Accepted
 from app.core.dicom.multipart import (
     MultipartInvalidError,
     MultipartReader,
@@ -20,7 +21,6 @@ from app.core.dicom.negotiation import Chosen
 from app.core.dicom.part10 import Part10Identity, Part10Scanner
 from app.core.dicom.part10_encoding import Part10InvalidError
 from app.core.dicom.part_writing import PartWriter, content_type_of, length_of
-from app.core.identifiers import Subject
 from app.gateway.ports import Alarm, Wiring
 from app.pacs.origin import OriginAnswer, OriginBody, OriginInvalidError
 
@@ -46,9 +46,9 @@ class Passing:
 class FileCheck:
     """Judges the files of one answer by what was asked for."""
 
-    def __init__(self, asked: Retrieve, subject: Subject, wiring: Wiring) -> None:
+    def __init__(self, asked: Retrieve, accepted: Accepted, wiring: Wiring) -> None:
         self._asked = asked
-        self._subject = subject
+        self._accepted = accepted
         self._wiring = wiring
         self._scanner: Part10Scanner | None = None
         self._held: list[bytes] = []
@@ -75,7 +75,7 @@ class FileCheck:
 
     def _known(self, identity: Part10Identity) -> Iterator[bytes]:
         asked = self._asked
-        if identity.subject != self._subject:
+        if not self._accepted.takes_file(identity):
             self._wiring.alarm(Alarm.WRONG_PATIENT)
             raise OriginInvalidError("a file of another patient")
         named = (identity.study, identity.series, identity.instance)
@@ -198,12 +198,12 @@ class PartsBody:
             yield before
 
 
-async def passing(asked: Retrieve, chosen: Chosen, subject: Subject, opened: OriginAnswer, wiring: Wiring) -> Passing:
+async def passing(asked: Retrieve, chosen: Chosen, accepted: Accepted, opened: OriginAnswer, wiring: Wiring) -> Passing:
     """How the archive's answer is passed on. Raises OriginInvalidError and what reading the body raises."""
     if asked.representation in {Representation.RENDERED, Representation.RENDERED_FRAMES}:
         return Passing(image_type_of(opened), opened.content_length, opened.body)
     boundary = envelope_of(opened)
-    check = FileCheck(asked, subject, wiring) if asked.representation is Representation.DICOM else None
+    check = FileCheck(asked, accepted, wiring) if asked.representation is Representation.DICOM else None
     located = located_parts(asked)
     if chosen.multipart:
         writer = new_writer(asked, chosen, wiring)

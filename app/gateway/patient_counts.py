@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from app.core.dicom.attributes import PATIENT_COUNTS
 from app.core.dicom.dicomjson import DicomJson
 from app.core.dicom.dicomweb import Search
+from app.gateway.resolution import text_of
 
+_STUDY_UID = "0020000D"
 _SERIES_IN_STUDY = "00201206"
 _INSTANCES_IN_STUDY = "00201208"
 
@@ -21,8 +23,9 @@ def asks_for_counts(search: Search) -> bool:
 def counted(rows: Iterable[DicomJson]) -> tuple[int, int, int]:
     """Studies, series and instances of these study rows. A study whose own counts are missing adds none of them."""
     listed = list(rows)
+    studies = {text_of(row, _STUDY_UID) for row in listed}  # one may have a row for each identity in it
     series = sum(_number(row, _SERIES_IN_STUDY) for row in listed)
-    return len(listed), series, sum(_number(row, _INSTANCES_IN_STUDY) for row in listed)
+    return len(studies), series, sum(_number(row, _INSTANCES_IN_STUDY) for row in listed)
 
 
 def instances_of(row: DicomJson) -> int | None:

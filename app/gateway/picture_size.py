@@ -6,9 +6,9 @@ Asked only once the caller was let in, and answered from the instance's own meta
 from dataclasses import replace
 
 from app.core.dicom.dicomweb import Representation, Retrieve
+from app.core.dicom.identities import Accepted
 from app.core.dicom.uri_viewport import UriViewport
 from app.core.http.problem import ProblemError, problem
-from app.core.identifiers import Subject
 from app.gateway.metadata import Metadata
 from app.pacs.origin import DicomJson, Origin
 
@@ -17,7 +17,7 @@ _MOST = 0xFFFF
 
 
 async def in_pixels(
-    asked: Retrieve, viewport: UriViewport, subject: Subject, origin: Origin, metadata: Metadata
+    asked: Retrieve, viewport: UriViewport, accepted: Accepted, origin: Origin, metadata: Metadata
 ) -> Retrieve:
     """``asked`` with a viewport in its query. Raises ProblemError not-acceptable for what is no image, not-found for
     what is not there, and what the archive and its metadata raise.
@@ -27,7 +27,7 @@ async def in_pixels(
     try:
         if opened.status != 200:
             raise ProblemError(problem("not-found" if opened.status == 404 else "upstream-invalid"))
-        async for dataset in metadata.datasets(about, subject, opened.body):
+        async for dataset in metadata.datasets(about, accepted, opened.body):
             rows, columns = _count(dataset, _ROWS), _count(dataset, _COLUMNS)
             if rows and columns:
                 return replace(asked, query=(*asked.query, ("viewport", viewport.of_image(rows, columns))))

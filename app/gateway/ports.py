@@ -10,7 +10,8 @@ from typing import Protocol
 from app.core.consent.emergencies import OpenedHere
 from app.core.consent.mirror import Standing
 from app.core.identifiers import AccessRecordId, Address, ConsentId, PatientKey, StudyKey, StudyUid, Subject
-from app.pacs.origin import Origin
+from app.core.rulings import NO_RULINGS, Rulings
+from app.pacs.origin import Origin, StudySubjects
 from app.store.journal import JournalEntry, Outcome
 from app.store.patients import EnrolledPatient
 from app.store.sessions import Session
@@ -52,6 +53,7 @@ class GatewayLimits:
 
     ``resolution_ttl_s``: how long the archive's word on whose a study is, and what belongs to it, is believed.
     ``proof_ttl_s``: how long a search believes that a study is of one patient, while its number of instances stays.
+    ``remembered_odd_studies``: the memory of each holds the UIDs of its instances.
     ``counted_patients``: with so many patients' consents at the most a search goes through all that the caller may see,
     and says how many results are left; ``search_rows``: rows of one study, or of the patients of one page, that it may
     consider; ``page_rows``: rows of one answer; ``trails``, ``trail_ttl_s``: long listings whose pages' beginnings are
@@ -62,6 +64,7 @@ class GatewayLimits:
     resolution_ttl_s: float = 30.0
     proof_ttl_s: float = 3600.0
     remembered_studies: int = 65_536
+    remembered_odd_studies: int = 1_024
     remembered_members: int = 262_144
     remembered_study_keys: int = 65_536
     metadata_bytes: int = 64 * 1024 * 1024
@@ -89,7 +92,8 @@ class Wiring:
     chain. ``public_url``: the gateway's DICOMweb root as clients reach it, without a slash at the end. ``clock``: Unix
     seconds; ``monotonic``: seconds that never go back. ``gateway_id`` goes into each record.
     ``spool_folder``: where uploads wait to be judged, None for the system's temporary folder. ``page_origins``: of
-    pages for which the portal's cookie counts.
+    pages for which the portal's cookie counts. ``rulings``: what people said of odd identities, replaced whole when it
+    changes; ``odd_met`` is told of each study with odd identities that comes by, and returns at once.
     """
 
     origin: Origin
@@ -110,3 +114,5 @@ class Wiring:
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     spool_folder: Path | None = None
     page_origins: AbstractSet[bytes] = frozenset()
+    rulings: Callable[[], Rulings] = lambda: NO_RULINGS
+    odd_met: Callable[[StudyUid, StudySubjects], None] = lambda _study, _found: None

@@ -6,9 +6,10 @@ instance UIDs, which is the same at every archive.
 
 from dataclasses import dataclass
 
-from app.core.dicom.dicomjson import DicomJson, check_uids, identity
+from app.core.dicom.dicomjson import DicomJson, check_uids
 from app.core.dicom.dicomweb import Level, Matching, Retrieve, Search
-from app.core.identifiers import InstanceUid, SeriesUid, Subject
+from app.core.dicom.identities import Accepted
+from app.core.identifiers import InstanceUid, SeriesUid
 from app.gateway.ports import Alarm, Wiring
 from app.gateway.resolution import text_of
 from app.pacs.origin import OriginInvalidError
@@ -28,7 +29,7 @@ class Shown:
     frames: int
 
 
-async def instances_with_pixels(asked: Retrieve, subject: Subject, wiring: Wiring) -> list[Shown] | None:
+async def instances_with_pixels(asked: Retrieve, accepted: Accepted, wiring: Wiring) -> list[Shown] | None:
     """Those of the resource asked for, in order; None where the archive has no instance of it at all.
 
     Raises OriginInvalidError for a row of another patient, DatasetInvalidError for one of another resource, and what
@@ -41,7 +42,7 @@ async def instances_with_pixels(asked: Retrieve, subject: Subject, wiring: Wirin
     rows = [row for row in await wiring.origin.search(search) if asked.instance in (None, text_of(row, _INSTANCE_UID))]
     for row in rows:
         check_uids(row, asked.study, asked.series)
-        if identity(row) != subject:
+        if not accepted.takes_dataset(row):
             wiring.alarm(Alarm.WRONG_PATIENT)
             raise OriginInvalidError("a row of another patient")
         series, instance = text_of(row, _SERIES_UID), text_of(row, _INSTANCE_UID)

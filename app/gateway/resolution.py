@@ -1,17 +1,20 @@
 """Whose a study is, and whether a series and an instance belong to it: the archive's word, remembered a short while.
 
 What is remembered only ever speeds up a permit; whoever is about to be denied is looked up afresh (`admission`), so
-that a forbidden study and one that does not exist cost the same.
+that a forbidden study and one that does not exist cost the same. What is remembered is the archive's word alone: whose
+that makes the study is asked of `Ownership` each time, so that what people say of odd identities counts at once.
 """
 
 import asyncio
 from collections.abc import Callable
 
 from app.core.dicom.dicomweb import Level, Matching, Search
-from app.core.identifiers import InstanceUid, SeriesUid, StudyDate, StudyUid, Subject
-from app.gateway.ports import GatewayLimits
+from app.core.dicom.identities import Accepted
+from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyDate, StudyUid, Subject
+from app.gateway.ports import GatewayLimits, Wiring
 from app.gateway.remembering import Remembered
-from app.pacs.origin import DicomJson, Origin
+from app.pacs.origin import DicomJson
+from app.store.ownership import Ownership
 
 _STUDY_UID = "0020000D"
 _SERIES_UID = "0020000E"
@@ -23,22 +26,36 @@ Member = tuple[StudyUid, SeriesUid, InstanceUid | None]
 class Resolution:
     """Asks the archive, and remembers. Belongs to one event loop."""
 
-    def __init__(self, origin: Origin, monotonic: Callable[[], float], limits: GatewayLimits) -> None:
-        self._origin = origin
-        self._monotonic = monotonic
-        self._subjects: Remembered[StudyUid, Subject] = Remembered(limits.remembered_studies, limits.resolution_ttl_s)
+    def __init__(self, wiring: Wiring, ownership: Ownership) -> None:
+        limits: GatewayLimits = wiring.limits
+        self._origin = wiring.origin
+        self._monotonic: Callable[[], float] = wiring.monotonic
+        self._odd_met = wiring.odd_met
+        self._ownership = ownership
+        self._plain: Remembered[StudyUid, Accepted] = Remembered(limits.remembered_studies, limits.resolution_ttl_s)
+        self._odd: Remembered[StudyUid, Accepted] = Remembered(limits.remembered_odd_studies, limits.resolution_ttl_s)
         self._members: Remembered[Member, bool] = Remembered(limits.remembered_members, limits.resolution_ttl_s)
-        self._proofs: Remembered[tuple[StudyUid, int], Subject] = Remembered(
+        self._proofs: Remembered[tuple[StudyUid, int], Accepted] = Remembered(
             limits.remembered_studies, limits.proof_ttl_s
         )
         # A study without a valid date is remembered as such.
         self._dates: Remembered[StudyUid, tuple[StudyDate | None]] = Remembered(
             limits.remembered_studies, limits.resolution_ttl_s
         )
-        self._asking: dict[StudyUid, asyncio.Task[Subject | None]] = {}
+        self._asking: dict[StudyUid, asyncio.Task[Accepted | None]] = {}
 
-    def remembered_subject(self, study: StudyUid) -> Subject | None:
-        return self._subjects.get(study, self._monotonic())
+    def remembered(self, study: StudyUid) -> Accepted | None:
+        """What the archive said of the study's patient. Never of an odd study: see ``remembered_odd``."""
+        return self._plain.get(study, self._monotonic())
+
+    def remembered_odd(self, study: StudyUid, instance: InstanceUid | None) -> Accepted | None:
+        """The same of an odd study, for one instance that was there when the archive was asked. Where identities name
+        nobody, only that tells one person's instances from another's that came since.
+        """
+        known = None if instance is None else self._odd.get(study, self._monotonic())
+        if known is None or known.odd is None or instance is None:
+            return None
+        return known if known.odd.holds(instance) else None
 
     def remembered_date(self, study: StudyUid) -> StudyDate | None:
         """The study's date as the archive gave it with its patient. None too where that was forgotten: then no consent
@@ -50,11 +67,11 @@ class Resolution:
     async def date_of(self, study: StudyUid) -> StudyDate | None:
         """The study's date, from memory or else asked afresh. Raises what the origin raises."""
         if self._dates.get(study, self._monotonic()) is None:
-            await self.subject_of(study)
+            await self.accepted_of(study)
         return self.remembered_date(study)
 
-    async def subject_of(self, study: StudyUid) -> Subject | None:
-        """The one patient of the study, asked afresh; None where there is none, or not exactly one with an identity.
+    async def accepted_of(self, study: StudyUid) -> Accepted | None:
+        """What the archive says of the study's patient, asked afresh; None where there is no such study.
 
         Raises what the origin raises. Those who ask for one study at the same time share the question.
         """
@@ -65,21 +82,30 @@ class Resolution:
             asking.add_done_callback(lambda done: self._asked(study, done))
         return await asyncio.shield(asking)
 
-    async def is_only(self, study: StudyUid, subject: Subject, instances: int | None) -> bool:
-        """Whether the subject is the study's one patient.
+    async def owner_by_row(self, study: StudyUid, subject: Subject, instances: int | None) -> PatientKey | None:
+        """Whose the study is, of which the archive gave a row that shows this subject; None: nobody's, or the row is
+        none of it.
 
-        ``instances``: how many instances the archive now says it has; while that stays the same, the answer is believed
-        for longer, since finding out means looking at each of them.
+        ``instances``: how many instances the archive now says it has; while that stays the same, it is believed for
+        longer that the subject is the study's one patient, since finding out means looking at each of them.
         """
         now = self._monotonic()
-        if self._subjects.get(study, now) == subject:
-            return True
-        if instances is not None and self._proofs.get((study, instances), now) == subject:
-            return True
-        found = await self.subject_of(study)
-        if found is not None and instances is not None:
-            self._proofs.learn((study, instances), found, now)
-        return found == subject
+        known = self._plain.get(study, now) or self._odd.get(study, now)
+        if known is None and instances is not None:
+            known = self._proofs.get((study, instances), now)
+        owner = self._owner(study, known, subject)
+        if owner is None:
+            known = await self.accepted_of(study)
+            if known is not None and known.subject is not None and instances is not None:
+                self._proofs.learn((study, instances), known, now)
+            owner = self._owner(study, known, subject)
+        return owner
+
+    def _owner(self, study: StudyUid, known: Accepted | None, subject: Subject) -> PatientKey | None:
+        if known is None or not known.takes_row(subject):
+            return None
+        owner = self._ownership.of_study(study, known)
+        return None if owner is None else owner.key
 
     def is_remembered_member(self, study: StudyUid, series: SeriesUid, instance: InstanceUid | None) -> bool:
         return self._members.get((study, series, instance), self._monotonic()) is not None
@@ -108,21 +134,25 @@ class Resolution:
 
     def forget(self, study: StudyUid) -> None:
         """The study has changed."""
-        self._subjects.forget(study)
+        self._plain.forget(study)
+        self._odd.forget(study)
 
-    async def _ask(self, study: StudyUid) -> Subject | None:
+    async def _ask(self, study: StudyUid) -> Accepted | None:
         asked_at = self._monotonic()
         answer = await self._origin.subjects_of(study)
-        found = answer.subjects
-        subject = next(iter(found)) if len(found) == 1 else None
         self._dates.learn(study, (answer.date,), asked_at)
-        if subject is None or not subject.patient_id.strip():
-            self._subjects.forget(study)
+        self.forget(study)
+        accepted = answer.accepted
+        if accepted is None:
             return None
-        self._subjects.learn(study, subject, asked_at)
-        return subject
+        if accepted.subject is not None:
+            self._plain.learn(study, accepted, asked_at)
+        else:
+            self._odd_met(study, answer)
+            self._odd.learn(study, accepted, asked_at)
+        return accepted
 
-    def _asked(self, study: StudyUid, done: "asyncio.Task[Subject | None]") -> None:
+    def _asked(self, study: StudyUid, done: "asyncio.Task[Accepted | None]") -> None:
         del self._asking[study]
         if not done.cancelled():
             done.exception()  # those who asked have it; nobody may be left to, when they all went away

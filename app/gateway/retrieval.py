@@ -6,11 +6,11 @@ from dataclasses import replace
 from app.core.dicom.dataset_writing import writing_of
 from app.core.dicom.dicomweb import Representation, Retrieve
 from app.core.dicom.disclosure import ACTION_OF
+from app.core.dicom.identities import Accepted
 from app.core.dicom.links import path_of
 from app.core.dicom.negotiation import Chosen
 from app.core.dicom.uri_viewport import UriViewport
 from app.core.http.problem import Problem, ProblemError, problem
-from app.core.identifiers import Subject
 from app.gateway.admission import Admission, Admitted, Seen
 from app.gateway.answering import Answer
 from app.gateway.composing import Composing, is_composed
@@ -68,8 +68,8 @@ class Retrieval:
             return
         try:
             if viewport is not None:
-                asked = await in_pixels(asked, viewport, admitted.patient.subject, self._wiring.origin, self._metadata)
-            passed = await self._passing(asked, chosen, admitted.patient.subject)
+                asked = await in_pixels(asked, viewport, admitted.accepted, self._wiring.origin, self._metadata)
+            passed = await self._passing(asked, chosen, admitted.accepted)
         except ProblemError:
             await committed
             raise
@@ -88,7 +88,7 @@ class Retrieval:
             if opened.status != 200:
                 raise ProblemError(_refusal(opened.status))
             writing = writing_of(chosen, self._wiring.random_bytes(BOUNDARY_BYTES).hex())
-            body = await self._metadata.read(asked, admitted.patient.subject, opened.body, writing)
+            body = await self._metadata.read(asked, admitted.accepted, opened.body, writing)
         finally:
             await opened.body.aclose()
         if not body:
@@ -96,33 +96,33 @@ class Retrieval:
         self._check_still(admitted, Seen.of(admitted))
         await answer.whole(200, body, (b"content-type", writing.content_type.encode()))
 
-    async def _passing(self, asked: Retrieve, chosen: Chosen, subject: Subject) -> Passing:
+    async def _passing(self, asked: Retrieve, chosen: Chosen, accepted: Accepted) -> Passing:
         """The archive's answer in the first form, of those that the user agent takes, that it can give."""
         refused = ProblemError(problem("not-acceptable"))
         for candidate in (chosen, *chosen.others):
             try:
-                return await self._in_form(asked, candidate, subject)
+                return await self._in_form(asked, candidate, accepted)
             except ProblemError as refusal:
                 if refusal.problem.name != "not-acceptable":
                     raise
                 refused = refusal
         raise refused
 
-    async def _in_form(self, asked: Retrieve, chosen: Chosen, subject: Subject) -> Passing:
+    async def _in_form(self, asked: Retrieve, chosen: Chosen, accepted: Accepted) -> Passing:
         if is_composed(asked, chosen):
-            return await self._composing.passing(asked, chosen, subject)
-        target = await self._shown(asked, subject)
+            return await self._composing.passing(asked, chosen, accepted)
+        target = await self._shown(asked, accepted)
         opened = await self._wiring.origin.retrieve(target, chosen.upstream)
         if opened.status != 200:
             await opened.body.aclose()
             raise ProblemError(_refusal(opened.status))
         try:
-            return await passing(target, chosen, subject, opened, self._wiring)
+            return await passing(target, chosen, accepted, opened, self._wiring)
         except BaseException:
             await opened.body.aclose()
             raise
 
-    async def _shown(self, asked: Retrieve, subject: Subject) -> Retrieve:
+    async def _shown(self, asked: Retrieve, accepted: Accepted) -> Retrieve:
         """What to ask the archive for: of the picture of a study or series that of one instance, of a thumbnail a
         small picture, of those of several frames the first.
         """
@@ -139,7 +139,7 @@ class Retrieval:
                 target = asked
         if target.representation is not Representation.RENDERED or target.instance is not None:
             return target
-        shown = await instances_with_pixels(asked, subject, self._wiring)
+        shown = await instances_with_pixels(asked, accepted, self._wiring)
         if shown is None:
             raise ProblemError(problem("not-found"))
         one = middle(shown)

@@ -5,20 +5,21 @@ client reads it, and some parse a body without looking at the status. In XML it 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from app.core.consent.terms import Action
 from app.core.dicom.dataset_writing import DatasetWriting, writing_of
-from app.core.dicom.dicomjson import identity, project, rewrite_links, with_patient_counts
+from app.core.dicom.dicomjson import project, rewrite_links, with_patient_counts
 from app.core.dicom.dicomweb import Level, Search
+from app.core.dicom.identities import Accepted, FoundIdentity
 from app.core.dicom.matching import compile_matching
 from app.core.dicom.negotiation import Chosen
 from app.core.dicom.search_order import rank
 from app.core.http.problem import ProblemError, problem
-from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyUid, Subject
+from app.core.identifiers import InstanceUid, PatientKey, SeriesUid, StudyUid
 from app.gateway.admission import Admission, Admitted
 from app.gateway.answering import Answer
 from app.gateway.listing import Listing, Page, Row
@@ -29,6 +30,8 @@ from app.gateway.recording import Recorder, target_of
 from app.gateway.resolution import Resolution, text_of
 from app.pacs.origin import DicomJson
 from app.store.journal import JournalEntry
+from app.store.ownership import Ownership
+from app.store.patients import EnrolledPatient
 from app.store.sessions import Session
 
 _STUDY_UID = "0020000D"
@@ -43,18 +46,26 @@ _UNSUPPORTED = {
     ),
 }
 _T = TypeVar("_T")
-_Counts = dict[Subject, tuple[int, int, int]]
+_Counts = dict[PatientKey, tuple[int, int, int]]
 
 
 class Searching:
     """Answers searches."""
 
-    def __init__(self, wiring: Wiring, admission: Admission, resolution: Resolution, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        wiring: Wiring,
+        admission: Admission,
+        resolution: Resolution,
+        recorder: Recorder,
+        ownership: Ownership,
+    ) -> None:
         self._wiring = wiring
         self._admission = admission
         self._resolution = resolution
         self._recorder = recorder
-        self._listing = Listing(wiring, admission, resolution)
+        self._ownership = ownership
+        self._listing = Listing(wiring, admission, resolution, ownership)
 
     async def answer(self, method: str, session: Session, search: Search, chosen: Chosen, answer: Answer) -> None:
         """Answer to the end. Raises ProblemError and what the ports raise."""
@@ -85,11 +96,14 @@ class Searching:
             raise ProblemError(problem("search-too-broad"))
         self._learn(search, found)
         moment = self._admission.moment(session)
-        date = admitted.request.study_date
-        again = self._admission.decide(session, Action.SEARCH, admitted.patient.subject, admitted.study, moment, date)
+        accepted, date = admitted.accepted, admitted.request.study_date
+        owner = self._ownership.of_study(admitted.study, accepted)
+        again = None
+        if owner is not None and owner.key == admitted.patient.key:
+            again = self._admission.decide(session, Action.SEARCH, owner, accepted, admitted.study, moment, date)
         page = Page(search.offset, limit, counted=True, most_rows=len(found))
         if again is not None:
-            matching = await _in_thread_if_many(len(found), partial(_fitting, search, found, admitted.patient.subject))
+            matching = await _in_thread_if_many(len(found), partial(_fitting, search, found, accepted))
             for row in matching:
                 page.add(Row(lambda row=row: row, again))  # type: ignore[misc]
         return page
@@ -122,30 +136,34 @@ class Searching:
     async def _body(self, session: Session, search: Search, page: list[Row], writing: DatasetWriting) -> bytes:
         counts: _Counts = {}
         if asks_for_counts(search):
-            counts = await self._patient_counts(session, {row.admitted.patient.subject for row in page})
+            counts = await self._patient_counts(
+                session, {row.admitted.patient.key: row.admitted.patient for row in page}
+            )
         work = partial(_written, search, page, counts, self._wiring.public_url, writing)
         return await _in_thread_if_many(len(page), work)
 
-    async def _patient_counts(self, session: Session, subjects: set[Subject]) -> _Counts:
-        patient_ids = sorted({subject.patient_id for subject in subjects})
-        rows = await self._listing.rows_of(session, Search(Level.STUDY), patient_ids) if patient_ids else []
-        studies: dict[Subject, list[DicomJson]] = {subject: [] for subject in subjects}
+    async def _patient_counts(self, session: Session, patients: Mapping[PatientKey, EnrolledPatient]) -> _Counts:
+        rows = await self._listing.rows_of(session, Search(Level.STUDY), list(patients.values())) if patients else []
+        studies: dict[PatientKey, list[DicomJson]] = {key: [] for key in patients}
         for row in rows:
-            if row.admitted.patient.subject in subjects:
-                studies[row.admitted.patient.subject].append(row.read())
-        return {subject: counted(found) for subject, found in studies.items()}
+            if row.admitted.patient.key in studies:
+                studies[row.admitted.patient.key].append(row.read())
+        return {key: counted(found) for key, found in studies.items()}
 
 
-def _fitting(search: Search, found: list[DicomJson], subject: Subject) -> list[DicomJson]:
-    """The rows of the study (and series) of the path that match, in order, each once; only those of its patient."""
+def _fitting(search: Search, found: list[DicomJson], accepted: Accepted) -> list[DicomJson]:
+    """The rows of the study (and series) of the path that match, in order, each once; only those of its patient. A
+    series of several identities has a row for each.
+    """
     matching = compile_matching(search.matching)
-    rows: dict[bytes, DicomJson] = {}
+    rows: dict[tuple[bytes, str], DicomJson] = {}
     for dataset in found:
         is_below = text_of(dataset, _STUDY_UID) == search.study and (
             search.series is None or text_of(dataset, _SERIES_UID) == search.series
         )
-        if is_below and identity(dataset) == subject and matching(dataset):
-            rows[rank(search.level, dataset)] = dataset
+        if is_below and accepted.takes_dataset(dataset) and matching(dataset):
+            shown = "" if accepted.odd is None else FoundIdentity.of_dataset(dataset).text
+            rows[rank(search.level, dataset), shown] = dataset
     return [rows[place] for place in sorted(rows)]
 
 
@@ -154,7 +172,7 @@ def _written(search: Search, page: list[Row], counts: _Counts, public_url: str, 
     shown = []
     for row in page:
         dataset = rewrite_links(project(search, row.read()), public_url)
-        found = counts.get(row.admitted.patient.subject)
+        found = counts.get(row.admitted.patient.key)
         shown.append(writing.one(dataset if found is None else with_patient_counts(dataset, *found)))
     return writing.whole(shown)
 

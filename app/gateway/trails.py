@@ -5,11 +5,10 @@ many rows the caller could see before it. Those that the caller may not see leav
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.consent.mirror import Standing
 from app.core.consent.terms import Purpose
 from app.core.dicom.dicomweb import Matching
 from app.core.identifiers import Address
@@ -60,13 +59,12 @@ class Trails:
         self._trails: Remembered[Asked, Trail] = Remembered(capacity, ttl_s)
         self._monotonic = monotonic
 
-    def of(self, asked: Asked, standing: Standing, here: Sequence[object], *, anew: bool) -> Trail:
-        """The trail to go on with: a new one as soon as the chain's state, or what was handed in here, is another.
+    def of(self, asked: Asked, state: tuple[object, ...], *, anew: bool) -> Trail:
+        """The trail to go on with: a new one as soon as anything of what decisions are made on is another.
 
         ``anew``: the caller begins at the front. What has come into the archive since would shift every row behind it,
         and pages that begin by the old marks would leave some out.
         """
-        state = (standing.final, standing.head, *here)
         now = self._monotonic()
         found = None if anew else self._trails.get(asked, now)
         if found is None or any(one is not other for one, other in zip(found.state, state, strict=True)):

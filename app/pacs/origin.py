@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.core.dicom.dicomweb import Level, Retrieve, Search
+from app.core.dicom.identities import Accepted, StudyIdentities
 from app.core.dicom.storing import InstanceName, Result
 from app.core.identifiers import StudyDate, StudyUid, Subject
 
@@ -71,11 +72,30 @@ class StudySubjects:
 
     Empty: the archive holds no such study. More than one: mixed patients. ``patient_id`` is "" where it is missing,
     blank or multi-valued; the policy denies all three. ``date``: the study's date, None where it has no valid one, or
-    several.
+    several. ``odd``: where it is not one patient's, all that was found, by instance. ``instances``: how many.
     """
 
     subjects: frozenset[Subject]
     date: StudyDate | None = None
+    odd: StudyIdentities | None = None
+    instances: int = 0
+
+    @property
+    def accepted(self) -> Accepted | None:
+        """What its files may say; None where there is no such study."""
+        if not self.subjects:
+            return None
+        sole = next(iter(self.subjects))
+        is_plain = self.odd is None and len(self.subjects) == 1 and sole.patient_id
+        return Accepted(sole) if is_plain else Accepted(None, self.odd)
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A piece of a walk through all studies. ``place``: where to go on, None at the end."""
+
+    studies: Sequence[StudyUid]
+    place: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +126,13 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A piece of a listing of studies by names alone, each the archive's word for the whole study (see Listed.sole).
+    """A piece of a listing of studies by names alone: study, subject, and whether that is the archive's word for the
+    whole study (see Listed.sole).
 
     ``after`` and ``cost`` as in Stretch, but that another piece may be empty.
     """
 
-    listed: Sequence[tuple[StudyUid, Subject]]
+    listed: Sequence[tuple[StudyUid, Subject, bool]]
     after: bytes
     cost: int
 
@@ -153,9 +174,9 @@ class Origin(Protocol):
         """The next piece of what matches, in order: just what matches, paging left aside, each row once.
 
         ``after`` None begins; else it is what the last piece gave. ``patient_ids``: rows of these patients alone
-        (others may come as well). ``rows``: how many are wanted now, as a hint to the piece's size. Rows of a study in
-        which the archive knows several patients may be left out. Raises OriginTooBroadError past the adapter's bounds,
-        or at a level that it cannot list whole.
+        (others may come as well), in one piece. ``rows``: how many are wanted now, as a hint to the piece's size. A
+        study in which the archive knows several patients has a row for each. Raises OriginTooBroadError past the
+        adapter's bounds, or at a level that it cannot list whole.
         """
         ...
 
@@ -179,6 +200,17 @@ class Origin(Protocol):
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """Every patient identity on the study, asked afresh."""
+        ...
+
+    async def walk(self, place: str, rows: int) -> Walked:
+        """Some of all studies, ``rows`` at the most, in an order of the archive's own. ``place`` "" begins.
+
+        An archive elsewhere that changes meanwhile may make a walk leave some out.
+        """
+        ...
+
+    async def study_count(self) -> int | None:
+        """How many studies there are; None where only a walk can tell."""
         ...
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:

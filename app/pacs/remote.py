@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.core.consent.study_date import only_date
-from app.core.dicom.dicomjson import DatasetInvalidError, identity, read_datasets
+from app.core.dicom.dicomjson import DatasetInvalidError, read_datasets
 from app.core.dicom.dicomweb import Level, Matching, Representation, Retrieve, Search
+from app.core.dicom.identities import FoundIdentity, StudyIdentities
 from app.core.dicom.storing import FailureReason, InstanceName, Refused, Result
-from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
+from app.core.identifiers import InstanceUid, SeriesUid, StudyUid
 from app.pacs.bodies import BytesBody, PutBackBody, discard, read_all
 from app.pacs.bulk_links import bulk_target
 from app.pacs.http_client import HttpClient, HttpLimits, HttpOrigin
@@ -28,6 +29,7 @@ from app.pacs.origin import (
     OriginUnavailableError,
     Stretch,
     StudySubjects,
+    Walked,
 )
 from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing
 from app.pacs.remote_storing import is_answered, refused_by, request_body, result_of
@@ -47,6 +49,7 @@ _NUMBER_OF_FRAMES = "00280008"
 # UIDs in one query: some 4 KB of it.
 _NAMED_AT_ONCE = 60
 _ANY_SYNTAX = "; transfer-syntax=*"
+_NOBODY = FoundIdentity((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,27 @@ class RemoteOrigin:
         patients.
         """
         rows = await self._study_rows(study)
-        subjects = {identity(row) for row in rows}
-        if len(rows) > 1 and len(subjects) == 1:
-            subjects.add(Subject("", ""))  # the archive tells two patients apart and its answer does not
-        if rows:
-            subjects.update(identity(row) for row in await self.search(Search(Level.INSTANCE, study=study)))
-        return StudySubjects(frozenset(subjects), only_date(rows))
+        found = [FoundIdentity.of_dataset(row) for row in rows]
+        if len(rows) > 1 and len(set(found)) == 1:
+            found.append(_NOBODY)  # the archive tells two patients apart and its answer does not
+        below = await self.search(Search(Level.INSTANCE, study=study)) if rows else []
+        named = {one: set[str]() for one in found}
+        for row in below:
+            named.setdefault(FoundIdentity.of_dataset(row), set()).add(uid_of(row, Level.INSTANCE))
+        is_plain = len(named) == 1 and all(one.names_somebody for one in named)
+        odd = None if is_plain or not named else StudyIdentities({one: frozenset(uids) for one, uids in named.items()})
+        return StudySubjects(frozenset(one.subject for one in named), only_date(rows), odd, len(below))
+
+    async def walk(self, place: str, rows: int) -> Walked:
+        """See Origin. Its place is how many rows were passed."""
+        passed = int(place or "0")
+        found = await self.search(Search(Level.STUDY, limit=rows, offset=passed))
+        studies = list(dict.fromkeys(study_of(row) for row in found))
+        return Walked(studies, str(passed + len(found)) if len(found) == rows else None)
+
+    async def study_count(self) -> int | None:
+        """See Origin."""
+        return None
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         """See Origin. Raises ValueError for a request that cannot be put into a URL."""

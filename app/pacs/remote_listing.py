@@ -11,6 +11,7 @@ from functools import partial
 
 from app.core.dicom.dicomjson import identity
 from app.core.dicom.dicomweb import Level, Matching, Search
+from app.core.dicom.identities import FoundIdentity
 from app.core.dicom.matching import compile_matching
 from app.core.dicom.search_order import plain_date, rank
 from app.pacs.date_windows import Pace, Window, newest
@@ -119,11 +120,17 @@ def _listed(search: Search, rows: Iterable[DicomJson]) -> list[Listed]:
     Two rows of one study are of two patients: both stay, and neither is vouched for.
     """
     test = compile_matching(search.matching)
-    found = {(rank(search.level, row), identity(row)): row for row in rows if test(row)}
+    found = {(rank(search.level, row), _shown(row)): row for row in rows if test(row)}
     return [
-        Listed(place, study_of(row), subject, False, partial(_itself, row))
-        for (place, subject), row in sorted(found.items(), key=lambda one: (one[0][0], one[0][1].patient_id))
+        Listed(place, study_of(row), identity(row), False, partial(_itself, row))
+        for (place, _), row in sorted(found.items(), key=lambda one: one[0])
     ]
+
+
+def _shown(row: DicomJson) -> tuple[str, ...]:
+    """Whom the row shows, and of those who name nobody in which way: a study may have a row for each."""
+    subject = identity(row)
+    return (subject.patient_id, subject.issuer, "" if subject.patient_id else FoundIdentity.of_dataset(row).text)
 
 
 def _itself(row: DicomJson) -> DicomJson:

@@ -22,6 +22,7 @@ from app.store.access_requests import RequestState
 from app.store.contacts import erase_contacts
 from app.store.engine import Database, portions
 from app.store.first_accesses import erase_accessors
+from app.store.identity_resolutions import forget_patient
 from app.store.outbox import NewCall, OutboxCall, call_of, enqueue
 from app.store.patients import Patients
 from app.store.tables import (
@@ -153,7 +154,7 @@ class Erasures:
                 .where(col(PatientRow.patient_key) == patient, col(PatientRow.erased_at).is_(None))
                 .values(patient_id=None, issuer=None, salt=None, code=None, erased_at=now, changed_at=now)
             )
-            _destroy_links(connection, patient)
+            _destroy_links(connection, patient, now)
 
         await self._database.writing(work)
         self._patients.erased(patient)
@@ -167,7 +168,7 @@ class Erasures:
         def work(transaction: Session) -> bool:
             rows = transaction.exec(unswept).all()
             for row in rows:
-                _destroy_links(transaction.connection(), PatientKey(row.patient_key))
+                _destroy_links(transaction.connection(), PatientKey(row.patient_key), now)
                 if row.erased_at is not None and row.erased_at + _SWEPT_FOR_S <= now:
                     row.swept_at = now
             return bool(rows)
@@ -179,7 +180,7 @@ class Erasures:
         return UnixTime(int(self._clock()))
 
 
-def _destroy_links(connection: Connection, patient: PatientKey) -> None:
+def _destroy_links(connection: Connection, patient: PatientKey, now: UnixTime) -> None:
     """Whatever ties the key to a person, or opens what the chain holds of it. Rows that the chain's are counted by
     stay, and say nothing.
     """
@@ -197,6 +198,7 @@ def _destroy_links(connection: Connection, patient: PatientKey) -> None:
     connection.execute(reviews.values(note="", note_salt=b""))
     erase_contacts(connection, patient)
     erase_accessors(connection, patient)
+    forget_patient(connection, patient, now)
     for about in (RecoveryRow, GuardianNameRow):
         connection.execute(delete(about).where(col(about.patient_key) == patient))
     _destroy_requests(connection, patient)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,6 +31,16 @@ def upgrade(database: Database) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             command.upgrade(configuration(connection), "head")
             connection.commit()
+    except SQLAlchemyError as error:
+        raise StoreUnavailableError(failure_name(error)) from None
+
+
+def is_newest(database: Database) -> bool:
+    """Whether it has the newest schema. Blocks. Raises StoreUnavailableError."""
+    try:
+        with database.engine.connect() as connection:
+            newest = ScriptDirectory.from_config(configuration(connection)).get_current_head()
+            return MigrationContext.configure(connection).get_current_revision() == newest
     except SQLAlchemyError as error:
         raise StoreUnavailableError(failure_name(error)) from None
 

@@ -39,6 +39,7 @@ from app.store.emergencies import Emergencies
 from app.store.engine import Database
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
+from app.store.identity_desk import IdentityDesk
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.passkey_challenges import PasskeyChallenges
 from app.store.passkeys import Passkeys
@@ -72,13 +73,23 @@ BEFORE: tuple[Event, ...] = (
 
 @dataclass(slots=True)
 class SilentOrigin:
-    """An archive that does not answer, and remembers that it was asked."""
+    """An archive that does not answer, and remembers that it was asked; unless another ``answers`` for it."""
 
     asked: int = 0
+    answers: Any = None
 
-    async def search(self, _search: object) -> list[Any]:
+    async def search(self, search: object) -> list[Any]:
         self.asked += 1
-        raise OriginUnavailableError("silent")
+        if self.answers is None:
+            raise OriginUnavailableError("silent")
+        found: list[Any] = await self.answers.search(search)
+        return found
+
+    async def subjects_of(self, study: object) -> Any:
+        self.asked += 1
+        if self.answers is None:
+            raise OriginUnavailableError("silent")
+        return await self.answers.subjects_of(study)
 
 
 @dataclass(slots=True)
@@ -134,6 +145,12 @@ class InProcess:
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database, clock=lambda: self.now),
                 directory=Directory(self.database),
+                oauth=OauthServer(
+                    OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
+                ),
+                contacts=Contacts(self.database),
+                reach=Reach(mail=True, webhooks=True, private_webhooks=False),
+                typesetter=Typesetter(),
                 vouching=self.vouching,
                 guardian_names=GuardianNames(self.database),
                 recoveries=Recoveries(self.database, clock=lambda: self.now),
@@ -144,12 +161,7 @@ class InProcess:
                 relay=self._relay,
                 wake_relay=lambda: None,
                 outbox=Outbox(self.database),
-                oauth=OauthServer(
-                    OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
-                ),
-                contacts=Contacts(self.database),
-                reach=Reach(mail=True, webhooks=True, private_webhooks=False),
-                typesetter=Typesetter(),
+                identities=IdentityDesk(self.database, patients),
             ),
         )
 

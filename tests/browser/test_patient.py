@@ -113,14 +113,14 @@ def test_a_grant_to_two_people_is_one_signature_over_the_text_that_was_shown(cli
     assert window.violations() == []
     page.screenshot(path=window.keep("grant-filled-phone"), full_page=True)
     until(lambda: "research" in words.inner_text(), "the preview follows the form")
-    shown = words.inner_text()
+    shown = words.text_content()
     page.get_by_role("button", name="Sign", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("they may look now").wait_for()
     expect(dialog.get_by_text("they may look now")).to_be_in_viewport()
     assert window.violations() == []
     window.keep("grant-signed-phone")
-    assert dialog.locator("blockquote").inner_text() == shown
+    assert dialog.locator("blockquote").text_content() == shown
     (document,) = wallet.documents
     assert document["message"]["words"] == shown, "what the page says is what the wallet was given"
     assert wallet.asked.count("eth_signTypedData_v4") == 1
@@ -149,7 +149,7 @@ def test_one_tap_takes_back_and_says_when_it_is_final(clinic: Clinic) -> None:
     window.keep("revoked-phone")
     assert window.wallet is not None
     (document,) = window.wallet.documents
-    assert dialog.locator("blockquote").inner_text() == document["message"]["words"]
+    assert dialog.locator("blockquote").text_content() == document["message"]["words"]
     assert document["primaryType"] == "Revocation"
     dialog.get_by_role("button", name="Close").click()
     page.get_by_text("It is taken back.", exact=True).wait_for()
@@ -579,7 +579,7 @@ def test_a_guardian_is_named_by_one_signature(clinic: Clinic) -> None:
     sign(page)
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("They may act for this record now.").wait_for()
-    assert dialog.locator("blockquote").inner_text() == answering.document["message"]["words"]
+    assert dialog.locator("blockquote").text_content() == answering.document["message"]["words"]
     assert answering.asked == [{"guardian": guardian, "valid_until": 1_803_945_599}]
     (sent,) = answering.sent
     assert sent["name"] == "Ida, my daughter"

@@ -15,12 +15,22 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search
+from app.core.dicom.identities import FoundIdentity, StudyIdentities
 from app.core.dicom.matching import matches
 from app.core.dicom.storing import InstanceName, Refused, Result
 from app.core.dicom.storing import Stored as Accepted
 from app.core.identifiers import InstanceUid, SeriesUid, StudyUid, Subject
 from app.pacs.date_windows import Pace
-from app.pacs.origin import DicomJson, InstanceContent, ListingTraits, Names, OriginAnswer, Stretch, StudySubjects
+from app.pacs.origin import (
+    DicomJson,
+    InstanceContent,
+    ListingTraits,
+    Names,
+    OriginAnswer,
+    Stretch,
+    StudySubjects,
+    Walked,
+)
 from app.pacs.remote_listing import REMOTE_LISTING, RemoteListing
 
 URL = "http://archive.internal:8042/dicom-web"
@@ -197,7 +207,23 @@ class MemoryOrigin:
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         self.calls.append(f"subjects {study}")
         await self._may_fail()
-        return StudySubjects(frozenset(one.subject for one in self.stored if one.study == study))
+        found: dict[FoundIdentity, set[str]] = {}
+        for one in self.stored:
+            if one.study == study:
+                found.setdefault(FoundIdentity.of_subject(one.subject), set()).add(one.instance)
+        is_plain = len(found) == 1 and all(one.names_somebody for one in found)
+        odd = None if is_plain or not found else StudyIdentities({one: frozenset(at) for one, at in found.items()})
+        count = sum(map(len, found.values()))
+        return StudySubjects(frozenset(one.subject for one in found), None, odd, count)
+
+    async def walk(self, place: str, rows: int) -> Walked:
+        self.calls.append(f"walk {place}")
+        await self._may_fail()
+        behind = sorted({one.study for one in self.stored if one.study > place})[:rows]
+        return Walked(behind, behind[-1] if len(behind) == rows else None)
+
+    async def study_count(self) -> int | None:
+        return len({one.study for one in self.stored})
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         self.calls.append(f"retrieve {retrieve.representation.value}")

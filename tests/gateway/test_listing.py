@@ -48,7 +48,7 @@ class Naming(Vouching):
         behind = [one for one in whole.listed if after is None or one.rank > after][: min(rows, 30)]
         if not behind:
             return None
-        return Names([(one.study, one.subject) for one in behind], behind[-1].rank, len(behind))
+        return Names([(one.study, one.subject, True) for one in behind], behind[-1].rank, len(behind))
 
 
 def many(patients: int) -> list[Stored]:

@@ -32,8 +32,10 @@ from app.core.pseudonym import patient_key, study_key
 from app.core.record import AccessRecord, decode
 from app.gateway.dicomweb import Dicomweb
 from app.gateway.ports import Alarm, GatewayLimits, Wiring
+from app.loops.odd_identities import Noticed
 from app.pacs.origin import Origin
 from app.store.engine import Database, open_database
+from app.store.identity_desk import IdentityDesk
 from app.store.journal import Journal, JournalEntry, Outcome
 from app.store.migrate import upgrade
 from app.store.patients import EnrolledPatient, Patients
@@ -43,6 +45,7 @@ CHAIN_ID = 31337
 REGISTRY = Address(b"\x11" * 20)
 SITE_KEY = b"\x22" * 32
 PHYSICIAN = Address(b"\x33" * 20)
+REGISTRAR = Address(b"\x35" * 20)
 STRANGER = Address(b"\x34" * 20)
 ALWAYS = Window(UnixTime(0), UnixTime(2**40))
 READ = Action.SEARCH | Action.VIEW | Action.RETRIEVE
@@ -130,6 +133,8 @@ class World:
         self.origin = origin
         self.sessions = Sessions(self.database)
         self.patients = Patients(self.database)
+        self.desk = IdentityDesk(self.database, self.patients)
+        self.noticed = Noticed()
         inner = Journal(self.database)
         inner.start()
         self.journal = NotedJournal(inner)
@@ -143,6 +148,7 @@ class World:
         self.now: Callable[[], float] = time.time
         self.monotonic: Callable[[], float] = time.monotonic
         self._block = 1
+        self._stood: Standing | None = None
         self.dicomweb = Dicomweb(self.wiring(limits or GatewayLimits(denial_step_s=0)))
         self.happens(RoleSet(role_id(Role.PHYSICIAN), PHYSICIAN, ALWAYS))
         self.happens(RoleSet(role_id(Role.PHYSICIAN), STRANGER, ALWAYS))
@@ -166,6 +172,8 @@ class World:
             gateway_id="test",
             limits=limits,
             page_origins=frozenset({PAGE_ORIGIN}),
+            rulings=lambda: self.desk.resolutions.rulings,
+            odd_met=self.noticed.met,
         )
 
     def close(self) -> None:
@@ -180,7 +188,11 @@ class World:
         if not self.known:
             return None
         block = BlockRef(self._block, BlockHash(self._block.to_bytes(32, "big")))
-        return Standing(self.final or self.state, self.state, block, UnixTime(1))
+        final, stood = self.final or self.state, self._stood
+        # The same object while nothing changes, as the follower's.
+        if stood is None or stood.final is not final or stood.head is not self.state or stood.block != block:
+            self._stood = stood = Standing(final, self.state, block, UnixTime(1))
+        return stood
 
     def happens(self, event: Event) -> None:
         self.state = fold(self.state, event)
@@ -225,6 +237,20 @@ class World:
         assert known is not None
         grantor = self.controller(patient.key)
         self.happens(ConsentRevoked(patient.key, consent, grantor, Capacity.CONTROLLER, known.epoch + 1))
+
+    # What people say of odd identities
+
+    async def alias(self, subject: Subject, patient: EnrolledPatient) -> bytes:
+        made = await self.desk.resolutions.alias(subject, patient.key, "the same person", REGISTRAR)
+        return made.resolution_id
+
+    async def resolve(self, study: StudyUid, patient: EnrolledPatient) -> bytes:
+        """The study as the archive has it now is the patient's."""
+        accepted = (await self.origin.subjects_of(study)).accepted
+        assert accepted is not None
+        assert accepted.fingerprint is not None
+        made = await self.desk.resolutions.study(study, accepted.fingerprint, patient.key, "looked at", REGISTRAR)
+        return made.resolution_id
 
     # Asking
 

@@ -226,6 +226,26 @@ async def test_of_two_files_with_the_same_uids_the_first_is_served_and_both_coun
     assert subjects == {Subject("FIRST", ""), Subject("SECOND", "")}
 
 
+async def test_the_rows_of_a_study_of_several_patients_are_listed_one_by_one(archive, folder):
+    """They stand at one place in the order of searches, and no piece of a listing that ends between them loses one."""
+    named = ["FIRST", "SECOND", None, ["A", "B"]]
+    for number, patient_id in enumerate(named):
+        dataset = pydicom.dcmread(io.BytesIO(_sample()))
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(f"1.2.3.{number}")
+        dataset.PatientID = patient_id
+        dataset.save_as(folder / str(number))
+    await archive.reindex()
+    listed = (await archive.in_order(Search(Level.STUDY), None, None, 10)).listed
+    assert len({one.rank for one in listed}) == 1
+    assert sorted(one.subject.patient_id for one in listed) == ["", "", "FIRST", "SECOND"]
+    assert not any(one.sole for one in listed)
+    found, after = [], None
+    while (names := await archive.names_in_order(Search(Level.STUDY), after, 1)) is not None:
+        found += names.listed
+        after = names.after
+    assert found == [(one.study, one.subject, one.sole) for one in listed]
+
+
 async def test_a_canary_is_in_its_own_instance_only(archive, folder):
     files = write_odd_files(folder)
     await archive.reindex()

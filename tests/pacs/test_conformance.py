@@ -10,6 +10,7 @@ from PIL import Image
 from app.core.dicom.dicomjson import identity, rewrite_links
 from app.core.dicom.dicomweb import Level, Matching, Representation, Retrieve, Search
 from app.core.dicom.dicomweb_grammar import parse
+from app.core.dicom.identities import Accepted
 from app.core.dicom.matching import matches
 from app.core.dicom.search_order import rank
 from app.core.identifiers import SeriesUid, StudyUid, Subject
@@ -86,8 +87,53 @@ async def test_a_studys_subjects_are_all_the_patients_in_its_files(served):
         }
 
 
+async def test_of_an_odd_study_every_identity_is_told_with_its_instances(served):
+    """And of a plain one that it is one patient's."""
+    studies = _by_study(served)
+    found = await each(studies, lambda study: served.origin.subjects_of(StudyUid(study)))
+    odd_ones = 0
+    for files, answer in zip(studies.values(), found, strict=True):
+        assert answer.instances == len({file.instance for file in files}) or answer.instances == len(files)
+        subjects = {file.subject for file in files}
+        if len(subjects) == 1 and next(iter(subjects)).patient_id:
+            assert (answer.odd, answer.accepted) == (None, Accepted(next(iter(subjects))))
+            continue
+        odd_ones += 1
+        assert answer.odd is not None
+        assert answer.accepted == Accepted(None, answer.odd)
+        # A PACS may have lost which of two patients' rows was whose: then they are nobody's.
+        told = {instance for instances in answer.odd.instances.values() for instance in instances}
+        assert told == {file.instance for file in files}
+        for identity_found, instances in answer.odd.instances.items():
+            for file in files:
+                if file.instance in instances and identity_found.names_somebody:
+                    assert file.subject == identity_found.subject
+        again = await served.origin.subjects_of(StudyUid(files[0].study))
+        assert again.odd is not None
+        assert again.odd.fingerprint == answer.odd.fingerprint
+    assert odd_ones > 5
+
+
 async def test_an_unknown_study_has_no_subjects(served):
-    assert (await served.origin.subjects_of(StudyUid(_UNKNOWN))).subjects == frozenset()
+    answer = await served.origin.subjects_of(StudyUid(_UNKNOWN))
+    assert (answer.subjects, answer.odd, answer.accepted) == (frozenset(), None, None)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+async def test_a_walk_passes_every_study(served, rows):
+    expected = {file.study for file in served.collection.files}
+    found: list[str] = []
+    place = ""
+    while True:
+        piece = await served.origin.walk(place, rows)
+        assert len(piece.studies) <= rows
+        found += piece.studies
+        if piece.place is None:
+            break
+        assert piece.place != place
+        place = piece.place
+    assert set(found) == expected
+    assert await served.origin.study_count() in (None, len(expected))
 
 
 async def test_searching_by_any_patient_id_finds_all_that_match(served):
@@ -323,14 +369,15 @@ NAMED = (
 )
 async def test_studies_told_by_name_are_those_of_the_listing(served, matching):
     search = Search(Level.STUDY, matching=matching)
-    listed = [(one.study, one.subject) for one in await _listing(served, search)]
-    after: bytes | None = None
-    named: list[tuple[StudyUid, Subject]] = []
-    while (names := await served.origin.names_in_order(search, after, 3)) is not None:
-        assert len(names.listed) == names.cost <= 3
-        named.extend(names.listed)
-        after = names.after
-    assert named == listed[: len(named)]
+    listed = [(one.study, one.subject, one.sole) for one in await _listing(served, search)]
+    for size in (1, 3):  # one by one, the rows of a study of several patients too
+        after: bytes | None = None
+        named: list[tuple[StudyUid, Subject, bool]] = []
+        while (names := await served.origin.names_in_order(search, after, size)) is not None:
+            assert len(names.listed) == names.cost <= size
+            named.extend(names.listed)
+            after = names.after
+        assert named == listed[: len(named)]
     assert await served.origin.names_in_order(Search(Level.SERIES), None, 3) is None
 
 
@@ -350,6 +397,7 @@ async def test_a_listing_is_in_the_order_of_searches_and_holds_every_row_once(se
         rank(level, row) for row in await served.origin.search(Search(level)) if _uid(row, "0020000D") in unmixed
     }
     assert {one.rank for one in listed if one.study in unmixed} == expected
+    assert {one.study for one in listed} == set(_by_study(served))
     assert all(one.study in unmixed for one in listed if one.sole)
 
 

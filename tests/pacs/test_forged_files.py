@@ -137,7 +137,7 @@ async def test_an_archive_that_reads_another_patient_stores_nothing(case: str, t
     with warnings.catch_warnings(action="ignore"):
         found = read_instance(path)
     assert isinstance(found, ReadInstance)
-    assert found.patient_id == "BERT"  # else this test shows nothing
+    assert found.identity.subject.patient_id == "BERT"  # else this test shows nothing
 
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -67,6 +67,7 @@ def test_rooms_that_say_the_same_say_it_the_same(tag: str) -> None:
         (None, "en;q=0.5, de;q=0.9", "de"),
         (None, "fr, de;q=0.2", "de"),
         (None, "de;q=0, en", "en"),
+        (None, "de;q=0", "en"),
         (None, "de;q=x", "en"),
         (None, "fr", "en"),
         (None, "de" + "," * 1000, "en"),

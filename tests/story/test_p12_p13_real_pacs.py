@@ -1,9 +1,10 @@
 """P12 and P13 with real servers: a gateway over an archive that holds everything answers as one over an archive that
-holds only what is permitted, and as before when studies are added that the caller may not see.
+holds only what is permitted, and as before when studies are added that the caller may not see. Some of what is
+permitted are odd studies that somebody at the desk resolved.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.core.identifiers import Subject
 from tests.support.chain import Deployed
 from tests.support.dicom_files import OddFile, read_quietly, write_odd_files
 from tests.support.differential import (
+    EnrolledPerson,
     Held,
     RunningGateway,
     Zygote,
@@ -35,6 +37,10 @@ DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 # Consent of these says something in every run; chance picks others.
 ALWAYS = {Subject("患者-7", ""), Subject("Müller-7", ""), Subject("MRN,1012", ""), Subject("MRN-2000", "HOSP_A")}
+# What the desk says of odd identities: names that are somebody's, and studies by the case that is in them.
+HERS, SILENT = Subject("MRN-2000", "HOSP_A"), Subject("MRN-1", "")
+ALIASES = {Subject("mrn-1001", "HOSP_A"): HERS, Subject("MRN-1001", "HOSP_A"): SILENT}
+RESOLVED = {"missing": HERS, "several": HERS, "mixed-series-1": HERS, "mixed-issuers-1": HERS, "blank": SILENT}
 _CORPUS_FOLDERS = ("synthetic-identity", "dicom2nifti", "pydicom-wheel")
 _PEOPLE = 12
 
@@ -107,6 +113,34 @@ def _stored(server: OrthancServer | None, folder: Path, files: Sequence[Held]) -
     return list(files)
 
 
+def _resolved(files: Sequence[Held]) -> dict[str, Subject]:
+    """Whose the studies of RESOLVED are."""
+    cases = {file.path.stem.partition("-")[2]: file.study for file in files if file.path.parent.name == "everything"}
+    return {cases[case]: whose for case, whose in RESOLVED.items()}
+
+
+def _whose(file: Held, owners: set[Subject], resolved: dict[str, Subject]) -> Subject | None:
+    """Whose the file's study is; ``owners``: whom its files name."""
+    if file.study in resolved:
+        return resolved[file.study]
+    meant = {ALIASES.get(subject, subject) for subject in owners}
+    return next(iter(meant)) if len(meant) == 1 else None
+
+
+def _resolve(gateway: RunningGateway, people: Mapping[Subject, EnrolledPerson], resolved: dict[str, Subject]) -> None:
+    """Say it at the desk, of what the gateway has found."""
+    desk = gateway.signed_in("registrar")
+    desk.post("/api/identities/scan")
+    desk.until("/api/identities/scan", lambda scan: scan["state"] == "finished", 120)
+    for alias, whose in ALIASES.items():
+        said = {"kind": "alias", "patient_id": alias.patient_id, "issuer": alias.issuer, "reason": "one person"}
+        desk.post("/api/identities/resolutions", said | {"patient_key": people[whose].key})
+    found = {one["study"]: one for one in desk.get("/api/identities", state="all", limit=200)["studies"]}
+    for study, whose in resolved.items():
+        said = {"kind": "study", "study": study, "fingerprint": found[study]["fingerprint"], "reason": "looked at"}
+        desk.post("/api/identities/resolutions", said | {"patient_key": people[whose].key})
+
+
 @pytest.fixture(
     scope="module",
     params=["archive", pytest.param("orthanc", marks=pytest.mark.orthanc)],
@@ -127,22 +161,28 @@ def pair(
         if kind == "orthanc":
             servers = [stack.enter_context(running_orthanc(base / f"orthanc-{n}")) for n in range(2)]
             files = _stored(servers[0], base, files)
+        resolved = _resolved(files)
         owners = subjects_by_study(files)
-        named = sorted({file.subject for file in files if file.subject.patient_id}, key=str)
+        named = sorted({file.subject for file in files if file.subject.patient_id} - ALIASES.keys() - {SILENT}, key=str)
         consenting = sorted(ALWAYS | set(rng.sample(named, _PEOPLE - len(ALWAYS))), key=str)
-        visible = [file for file in files if file.subject in consenting and len(owners[file.study]) == 1]
-        assert 5 < len(visible) < len(files) // 2
+        visible = [file for file in files if _whose(file, owners[file.study], resolved) in consenting]
+        assert 5 < len(visible) < 3 * len(files) // 4
+        assert {file.study for file in visible} >= {study for study, whose in resolved.items() if whose == HERS}
         assert _stored(servers[1], folder, visible) == visible
         gateways = []
         for server, where, name in zip(servers, (base / "everything", folder), ("a", "b"), strict=True):
             pacs = orthanc_settings(server) if server else archive_settings(where)
+            pacs = pacs | {"CONSENTRY_IDENTITY_SCAN_RATE": "1000"}
             gateways.append(stack.enter_context(running_gateway(zygote, deployed, base / name, pacs)))
-        silent = rng.sample([subject for subject in named if subject not in consenting], 3)
+        silent = [SILENT, *rng.sample([subject for subject in named if subject not in consenting], 3)]
         people = gateways[0].enrolled([*consenting, *silent])
         at_once(consenting, lambda subject: gateways[0].granted(people[subject], "physician1"))
-        known = sorted({file.subject for file in visible}, key=str)
-        people = gateways[1].enrolled(known)
+        _resolve(gateways[0], people, resolved)
+        theirs = {_whose(file, owners[file.study], resolved) for file in visible}
+        known = [subject for subject in consenting if subject in theirs]
+        people = gateways[1].enrolled([*known, SILENT])
         at_once(known, lambda subject: gateways[1].granted(people[subject], "physician1"))
+        _resolve(gateways[1], people, {study: whose for study, whose in resolved.items() if whose != SILENT})
         tokens = gateways[0].signed_in("physician1").token, gateways[1].signed_in("physician1").token
 
         def add(some: Sequence[Held]) -> None:

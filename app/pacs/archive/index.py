@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.core.dicom.identities import FoundIdentity, StudyIdentities
 from app.pacs.archive.files import FileStamp
 from app.pacs.archive.reading import NotRead, PixelPlace, ReadInstance
 from app.pacs.archive.study_rows import STUDY_SCHEMA, summarise
 
 # Raised whenever what is stored changes: an index of another version is thrown away.
-_VERSION = 3
+_VERSION = 4
 _SCHEMA = """
 CREATE TABLE file (
     path BLOB PRIMARY KEY,          -- relative to the folder, as the file system names it
@@ -22,6 +23,8 @@ CREATE TABLE file (
     dicom INTEGER NOT NULL,
     study TEXT, series TEXT, instance TEXT,
     patient_id TEXT, issuer TEXT,   -- '' where missing, blank or multi-valued
+    identity TEXT,                  -- every value of both (FoundIdentity)
+    blank INTEGER,                  -- whether there is a PatientID that holds nothing
     sop_class TEXT, modality TEXT, transfer_syntax TEXT,
     frames INTEGER, pixel_offset INTEGER, frame_bytes INTEGER,
     metadata BLOB                   -- DICOM JSON, zlib
@@ -34,8 +37,8 @@ CREATE VIEW served AS SELECT * FROM file AS f WHERE reason IS NULL AND NOT EXIST
     AND g.study = f.study AND g.series = f.series AND g.instance = f.instance AND g.path < f.path);
 """
 _COLUMNS = (
-    "path, mtime_ns, size, reason, dicom, study, series, instance, patient_id, issuer, sop_class, modality, "
-    "transfer_syntax, frames, pixel_offset, frame_bytes, metadata"
+    "path, mtime_ns, size, reason, dicom, study, series, instance, patient_id, issuer, identity, "
+    "blank, sop_class, modality, transfer_syntax, frames, pixel_offset, frame_bytes, metadata"
 )
 _STUDY = 5
 
@@ -181,20 +184,46 @@ def metadata_of(path: Path, names: list[str]) -> list[bytes]:
     return [row[0] for row in found if row is not None and row[0] is not None]
 
 
-def subjects_in(path: Path, study: str) -> list[tuple[str, str]]:
-    """Every (PatientID, issuer) in the study, of files that are not served too."""
+def identities_in(path: Path, study: str) -> dict[FoundIdentity, int]:
+    """Every identity in the study, of files that are not served too, with the number of files."""
     with reading(path) as connection:
         rows = connection.execute(
-            "SELECT DISTINCT patient_id, issuer FROM file WHERE reason IS NULL AND study = ?", (study,)
+            "SELECT identity, max(blank), count(*) FROM file WHERE reason IS NULL AND study = ? GROUP BY identity",
+            (study,),
         )
-        return [(row[0], row[1]) for row in rows]
+        return {FoundIdentity.parse(row[0], blank=bool(row[1])): row[2] for row in rows}
+
+
+def instances_by_identity(path: Path, study: str) -> StudyIdentities:
+    """The same with the instances themselves."""
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT identity, blank, instance FROM file WHERE reason IS NULL AND study = ?", (study,)
+        )
+        found: dict[FoundIdentity, set[str]] = {}
+        for text, blank, instance in rows:
+            found.setdefault(FoundIdentity.parse(text, blank=bool(blank)), set()).add(instance)
+    return StudyIdentities({one: frozenset(instances) for one, instances in found.items()})
+
+
+def studies_after(path: Path, study: str, rows: int) -> list[str]:
+    """StudyInstanceUIDs in their order, from the one behind ``study`` on."""
+    with reading(path) as connection:
+        query = "SELECT DISTINCT study FROM study WHERE study > ? ORDER BY study LIMIT ?"
+        return [row[0] for row in connection.execute(query, (study, rows))]
+
+
+def study_count(path: Path) -> int:
+    """How many studies there are."""
+    with reading(path) as connection:
+        return int(connection.execute("SELECT count(DISTINCT study) FROM study").fetchone()[0])
 
 
 def _row(stamp: FileStamp, found: ReadInstance | NotRead) -> tuple[object, ...]:
     head = os.fsencode(stamp.path), stamp.mtime_ns, stamp.size
     if isinstance(found, NotRead):
-        return (*head, found.reason, found.dicom, *[None] * 12)
-    place = found.pixels
+        return (*head, found.reason, found.dicom, *[None] * 14)
+    place, subject = found.pixels, found.identity.subject
     return (
         *head,
         None,
@@ -202,8 +231,10 @@ def _row(stamp: FileStamp, found: ReadInstance | NotRead) -> tuple[object, ...]:
         found.study,
         found.series,
         found.instance,
-        found.patient_id,
-        found.issuer,
+        subject.patient_id,
+        subject.issuer,
+        found.identity.text,
+        found.identity.blank,
         found.sop_class,
         found.modality,
         found.transfer_syntax,

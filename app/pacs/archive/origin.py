@@ -10,7 +10,7 @@ from typing import TypeVar
 from app.core.consent.study_date import only_date
 from app.core.dicom.dicomweb import Level, Representation, Retrieve, Search
 from app.core.dicom.storing import InstanceName, Result
-from app.core.identifiers import StudyUid, Subject
+from app.core.identifiers import StudyUid
 from app.pacs.archive import index, passing_by, searching
 from app.pacs.archive.bulkdata import bulk_value
 from app.pacs.archive.files import IndexedFile
@@ -44,6 +44,7 @@ from app.pacs.origin import (
     OriginUnavailableError,
     Stretch,
     StudySubjects,
+    Walked,
 )
 
 _T = TypeVar("_T")
@@ -103,9 +104,23 @@ class ArchiveOrigin:
 
     async def subjects_of(self, study: StudyUid) -> StudySubjects:
         """See Origin."""
-        found = await self._ask(index.subjects_in, self._index, study)
+        found = await self._ask(index.identities_in, self._index, study)
         rows = await self._ask(searching.find, self._index, Search(Level.STUDY, study=study)) if found else []
-        return StudySubjects(frozenset(Subject(*pair) for pair in found), only_date(rows))
+        odd = None
+        if len(found) > 1 or not all(one.names_somebody for one in found):
+            odd = await self._ask(index.instances_by_identity, self._index, study)
+            if odd.instances.keys() != found.keys():
+                raise OriginUnavailableError("the archive changed while it was read")
+        return StudySubjects(frozenset(one.subject for one in found), only_date(rows), odd, sum(found.values()))
+
+    async def walk(self, place: str, rows: int) -> Walked:
+        """See Origin. Its place is a StudyInstanceUID, so that nothing is left out."""
+        found = await self._ask(index.studies_after, self._index, place, rows)
+        return Walked([StudyUid(study) for study in found], found[-1] if len(found) == rows else None)
+
+    async def study_count(self) -> int | None:
+        """See Origin."""
+        return await self._ask(index.study_count, self._index)
 
     async def retrieve(self, retrieve: Retrieve, accept: str) -> OriginAnswer:
         """See Origin."""

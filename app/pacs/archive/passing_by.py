@@ -22,13 +22,16 @@ def names(index_path: Path, search: Search, after: bytes | None, rows: int) -> N
     size = min(rows, _MOST_ROWS)
     with index.reading(index_path) as connection:
         found = connection.execute(
-            "SELECT rank, study, patient_id, issuer, date IS NULL FROM study "  # noqa: S608 - our own words
-            f"WHERE rank > ? AND NOT mixed AND {where} ORDER BY rank LIMIT {size}",
+            "SELECT place, study, patient_id, issuer, date IS NULL, mixed FROM study "  # noqa: S608 - our own words
+            f"WHERE place > ? AND {where} ORDER BY place LIMIT {size}",
             (after or b"", *values),
         ).fetchall()
     if not found or (search.matching and any(row[4] for row in found)):
         return None
-    listed = [(StudyUid(study), Subject(patient_id, issuer)) for _, study, patient_id, issuer, _ in found]
+    listed = [
+        (StudyUid(study), Subject(patient_id, issuer), bool(patient_id) and not mixed)
+        for _, study, patient_id, issuer, _, mixed in found
+    ]
     return Names(listed, found[-1][0], len(found))
 
 

@@ -24,8 +24,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from app.core.dicom.dicomjson import identity
 from app.core.dicom.dicomweb import Level
+from app.core.dicom.identities import FoundIdentity
 from app.pacs.archive.dicom_json import NestingError, to_json
 from app.pacs.identity import UID_TAGS, uid_of
 from app.pacs.origin import OriginInvalidError
@@ -56,8 +56,7 @@ class ReadInstance:
     study: str
     series: str
     instance: str
-    patient_id: str
-    issuer: str
+    identity: FoundIdentity
     sop_class: str
     modality: str
     transfer_syntax: str
@@ -144,13 +143,11 @@ def _read(path: Path) -> ReadInstance | NotRead:
     encoded = json.dumps(metadata, allow_nan=False, separators=(",", ":")).encode("ascii")
     if len(encoded) > METADATA_LIMIT_BYTES:
         raise TooMuchError
-    subject = identity(metadata)
     return ReadInstance(
         study=study,
         series=series,
         instance=instance,
-        patient_id=subject.patient_id,
-        issuer=subject.issuer,
+        identity=FoundIdentity.of_dataset(metadata),
         sop_class=str(dataset.get("SOPClassUID", "") or ""),
         modality=str(dataset.get("Modality", "") or ""),
         transfer_syntax=transfer_syntax_of(dataset),

@@ -26,7 +26,7 @@ _UID_COLUMNS = {"0020000D": "study", "0020000E": "series", "00080018": "instance
 _PATIENT_ID = "00100020"
 _IDENTITY = frozenset({_PATIENT_ID, "00100021", "00080005"})
 _GROUPED_BY = {
-    Level.SERIES: "study, series, patient_id, issuer",
+    Level.SERIES: "study, series, identity",
     Level.INSTANCE: "study, series, instance",
 }
 _WILDCARDS = frozenset("*?")
@@ -51,7 +51,7 @@ def find(index_path: Path, search: Search) -> list[DicomJson]:
     with index.reading(index_path) as connection:
         if search.level is Level.STUDY:
             where, values = study_conditions(search)
-            query = f"SELECT path, attributes FROM study WHERE {where} ORDER BY study, patient_id, issuer"  # noqa: S608
+            query = f"SELECT path, attributes FROM study WHERE {where} ORDER BY study, place"  # noqa: S608
             rows = [_study(connection, search, *found) for found in connection.execute(query, values).fetchall()]
         else:
             rows = _rows_below(connection, search, *_narrowed(search))
@@ -63,7 +63,7 @@ def find(index_path: Path, search: Search) -> list[DicomJson]:
 def stretch(
     index_path: Path, search: Search, after: bytes | None, patient_ids: Sequence[str] | None, rows: int
 ) -> Stretch:
-    """See Origin.in_order. Studies of several patients are left out. Raises sqlite3.Error."""
+    """See Origin.in_order. Raises sqlite3.Error."""
     test = _test_of(search)
     if test is None:
         return Stretch((), None, 0)
@@ -83,7 +83,7 @@ def _test_of(search: Search) -> _Test | None:
         return None
 
 
-_LISTED = "rank, study, patient_id, issuer, path, attributes"
+_LISTED = "place, rank, study, patient_id, issuer, mixed, path, attributes"
 
 
 def _studies_after(
@@ -93,7 +93,7 @@ def _studies_after(
     size = min(max(rows, _LEAST_ROWS), _MOST_ROWS)
     found = connection.execute(
         f"SELECT {_LISTED} FROM study "  # noqa: S608 - our own words
-        f"WHERE rank > ? AND NOT mixed AND {where} ORDER BY rank LIMIT {size}",
+        f"WHERE place > ? AND {where} ORDER BY place LIMIT {size}",
         (after or b"", *values),
     ).fetchall()
     listed = _listed_studies(connection, search, test, found)
@@ -107,15 +107,15 @@ def _of_patients(connection: sqlite3.Connection, search: Search, test: _Test, pa
         of_patients, named = any_of("patient_id", list(patient_ids[at : at + PATIENTS_AT_ONCE]))
         if search.level is Level.STUDY:
             where, values = study_conditions(search)
-            query = f"SELECT {_LISTED} FROM study WHERE NOT mixed AND {of_patients} AND {where}"  # noqa: S608
+            query = f"SELECT {_LISTED} FROM study WHERE {of_patients} AND {where} ORDER BY place"  # noqa: S608
             found = connection.execute(query, (*named, *values)).fetchall()
             listed += _listed_studies(connection, search, test, found)
             cost += len(found)
         else:
             where, values = _narrowed(search)
-            unmixed = f"study IN (SELECT study FROM study WHERE NOT mixed AND {of_patients})"  # noqa: S608
-            rows = _rows_below(connection, search, f"{unmixed} AND {where}", [*named, *values])
-            listed += _listed_below(search.level, rows, test)
+            theirs = f"study IN (SELECT study FROM study WHERE {of_patients})"  # noqa: S608
+            rows = _rows_below(connection, search, f"{theirs} AND {where}", [*named, *values])
+            listed += _listed_below(connection, search.level, rows, test)
             cost += len(rows)
     return Stretch(sorted(listed, key=lambda one: one.rank), None, cost)
 
@@ -128,14 +128,14 @@ def _below_studies_after(connection: sqlite3.Connection, search: Search, test: _
     studies = [
         row[0]
         for row in connection.execute(
-            f"SELECT study FROM study WHERE study > ? AND NOT mixed AND {of_named} "  # noqa: S608 - our own words
+            f"SELECT DISTINCT study FROM study WHERE study > ? AND {of_named} "  # noqa: S608 - our own words
             f"ORDER BY study LIMIT {_STUDIES_AT_ONCE}",
             ("" if after is None else after.decode(), *uids),
         )
     ]
     among, values_among = any_of("study", studies)
     rows = _rows_below(connection, search, f"{among} AND {where}", [*values_among, *values])
-    listed = sorted(_listed_below(search.level, rows, test), key=lambda one: one.rank)
+    listed = sorted(_listed_below(connection, search.level, rows, test), key=lambda one: one.rank)
     return Stretch(listed, studies[-1].encode() if len(studies) == _STUDIES_AT_ONCE else None, len(rows) + len(studies))
 
 
@@ -143,14 +143,21 @@ def _listed_studies(connection: sqlite3.Connection, search: Search, test: _Test,
     """The rows that match. Where nothing is asked of a data set it is left unread until somebody wants it."""
     if not search.matching and not _beyond(search):
         return [
-            Listed(place, StudyUid(study), Subject(patient_id, issuer), True, partial(read_attributes, attributes))
-            for place, study, patient_id, issuer, _, attributes in found
+            Listed(
+                row_rank,
+                StudyUid(study),
+                Subject(patient_id, issuer),
+                _is_sole(patient_id, mixed),
+                partial(read_attributes, attributes),
+            )
+            for _, row_rank, study, patient_id, issuer, mixed, _, attributes in found
         ]
     listed = []
-    for place, study, patient_id, issuer, path, attributes in found:
+    for _, row_rank, study, patient_id, issuer, mixed, path, attributes in found:
         row = _study(connection, search, path, attributes)
         if test(row):
-            listed.append(Listed(place, StudyUid(study), Subject(patient_id, issuer), True, partial(_itself, row)))
+            subject, sole = Subject(patient_id, issuer), _is_sole(patient_id, mixed)
+            listed.append(Listed(row_rank, StudyUid(study), subject, sole, partial(_itself, row)))
     return listed
 
 
@@ -158,12 +165,36 @@ def _itself(row: DicomJson) -> DicomJson:
     return row
 
 
-def _listed_below(level: Level, rows: list[DicomJson], test: _Test) -> list[Listed]:
-    return [
-        Listed(rank(level, row), StudyUid(row["0020000D"]["Value"][0]), identity(row), True, partial(_itself, row))
-        for row in rows
-        if test(row)
-    ]
+def _listed_below(connection: sqlite3.Connection, level: Level, rows: list[DicomJson], test: _Test) -> list[Listed]:
+    mixed = _mixed(connection, {_study_of(row) for row in rows})
+    listed = []
+    for row in rows:
+        if test(row):
+            study, subject = StudyUid(_study_of(row)), identity(row)
+            sole = _is_sole(subject.patient_id, study in mixed)
+            listed.append(Listed(rank(level, row), study, subject, sole, partial(_itself, row)))
+    return listed
+
+
+def _is_sole(patient_id: str, mixed: object) -> bool:
+    """Whether the index vouches that the study is of this one patient; what names nobody is looked into."""
+    return bool(patient_id) and not mixed
+
+
+def _mixed(connection: sqlite3.Connection, studies: set[str]) -> set[str]:
+    """Those of the studies that hold several identities."""
+    found: set[str] = set()
+    named = sorted(studies)
+    for at in range(0, len(named), _STUDIES_AT_ONCE):
+        among, values = any_of("study", named[at : at + _STUDIES_AT_ONCE])
+        query = f"SELECT study FROM study WHERE mixed AND {among}"  # noqa: S608 - our own words
+        found.update(row[0] for row in connection.execute(query, values))
+    return found
+
+
+def _study_of(row: DicomJson) -> str:
+    study: str = row["0020000D"]["Value"][0]
+    return study
 
 
 def _beyond(search: Search) -> set[str]:
@@ -191,7 +222,8 @@ def _rows_below(connection: sqlite3.Connection, search: Search, where: str, valu
     """Rows of series or instances."""
     groups = connection.execute(
         "SELECT min(path), count(*), study, series, instance "  # noqa: S608 - our own words
-        f"FROM served WHERE {where} GROUP BY {_GROUPED_BY[search.level]} ORDER BY study, series, instance",
+        f"FROM served WHERE {where} GROUP BY {_GROUPED_BY[search.level]} "
+        "ORDER BY study, series, instance, identity",
         values,
     ).fetchall()
     return [_row_below(connection, search, group) for group in groups]

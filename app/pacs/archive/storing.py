@@ -73,7 +73,7 @@ class FolderStore:
             return Refused(name, FailureReason.NOT_UNDERSTOOD)
         if isinstance(found, NotRead) or (found.study, found.series, found.instance) != _uids(name):
             return Refused(name, FailureReason.NOT_UNDERSTOOD)
-        if told != Subject(found.patient_id, found.issuer):
+        if told != found.identity.subject:
             return Refused(name, FailureReason.NOT_UNDERSTOOD)
         async with self._indexing:
             try:
@@ -84,7 +84,7 @@ class FolderStore:
 
     def _placed(self, name: InstanceName, partial: Path, found: ReadInstance) -> Result:
         """In its place and in the index. What is there already keeps its place, and no two patients share a study."""
-        if set(index.subjects_in(self._index, name.study)) - {(found.patient_id, found.issuer)}:
+        if index.identities_in(self._index, name.study).keys() - {found.identity}:
             return Refused(name, FailureReason.NOT_AUTHORIZED)
         relative = Path(_BELOW, name.study, name.series, f"{name.instance}.dcm")
         target = self._folder / relative

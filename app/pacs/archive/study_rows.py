@@ -20,35 +20,39 @@ _IDENTITY = frozenset({"00080005", "00100020", "00100021"})
 STUDY_SCHEMA = """
 DROP TABLE IF EXISTS study;
 CREATE TABLE study (
+    place BLOB NOT NULL,            -- the rank, and behind it what tells the rows of a mixed study apart
     rank BLOB NOT NULL,
     study TEXT NOT NULL, patient_id TEXT NOT NULL, issuer TEXT NOT NULL,
-    mixed INTEGER NOT NULL,         -- whether the study's files name several patients
+    mixed INTEGER NOT NULL,         -- whether the study's files hold several identities
     date TEXT, name TEXT, accession TEXT,
     modalities TEXT NOT NULL,       -- each between bars
     path BLOB NOT NULL,             -- the file that speaks for the study
     attributes BLOB NOT NULL        -- the study's own, as DICOM JSON, zlib
 );
-CREATE INDEX study_in_order ON study (rank, mixed, date, study, patient_id, issuer); -- passing by reads nothing else
+CREATE INDEX study_in_order ON study (place, mixed, date, study, patient_id, issuer); -- passing by reads nothing else
 CREATE INDEX study_by_uid ON study (study);
 CREATE INDEX study_by_patient ON study (patient_id);
 CREATE INDEX study_by_accession ON study (accession);
 """
-_COLUMNS = "rank, study, patient_id, issuer, mixed, date, name, accession, modalities, path, attributes"
-INSERT_STUDY = f"INSERT INTO study ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 - our own names
+_COLUMNS = "place, rank, study, patient_id, issuer, mixed, date, name, accession, modalities, path, attributes"
+INSERT_STUDY = f"INSERT INTO study ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608 - our own names
 _GROUPS = """
-SELECT patient_id, issuer, min(path), group_concat(DISTINCT modality), group_concat(DISTINCT sop_class),
+SELECT patient_id, issuer, identity, min(path), group_concat(DISTINCT modality), group_concat(DISTINCT sop_class),
     count(DISTINCT series), count(*)
-FROM served WHERE study = ? GROUP BY patient_id, issuer
+FROM served WHERE study = ? GROUP BY identity
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """A study of one patient. ``attributes``: what an answer at the study level may carry of it."""
+    """A study of one patient. ``identity``: their text in the index. ``attributes``: what an answer at the study level
+    may carry of it.
+    """
 
     study: str
     patient_id: str
     issuer: str
+    identity: str
     mixed: bool
     path: bytes
     attributes: dict[str, Any]
@@ -57,8 +61,10 @@ class StudyRow:
         """The values for INSERT_STUDY."""
         own = self.attributes
         modalities = own["00080061"].get("Value", [])
+        rank = study_rank(plain_date(own), text(own, "00080030"), self.study)
         return (
-            study_rank(plain_date(own), text(own, "00080030"), self.study),
+            rank + b"\0" + self.identity.encode() if self.mixed else rank,  # no UID holds a zero
+            rank,
             self.study,
             self.patient_id,
             self.issuer,
@@ -79,10 +85,10 @@ def summarise(connection: sqlite3.Connection, studies: Iterable[str]) -> None:
     for study in sorted(studies):
         connection.execute("DELETE FROM study WHERE study = ?", (study,))
         owners = connection.execute(
-            "SELECT count(*) FROM (SELECT DISTINCT patient_id, issuer FROM file WHERE reason IS NULL AND study = ?)",
+            "SELECT count(DISTINCT identity) FROM file WHERE reason IS NULL AND study = ?",
             (study,),
         ).fetchone()[0]
-        for patient_id, issuer, path, modalities, sop_classes, series, instances in connection.execute(
+        for patient_id, issuer, identity, path, modalities, sop_classes, series, instances in connection.execute(
             _GROUPS, (study,)
         ).fetchall():
             metadata = connection.execute("SELECT metadata FROM file WHERE path = ?", (path,)).fetchone()[0]
@@ -94,7 +100,7 @@ def summarise(connection: sqlite3.Connection, studies: Iterable[str]) -> None:
                 "00201208": {"vr": "IS", "Value": [instances]},
                 "00081190": {"vr": "UR", "Value": [f"/studies/{study}"]},
             }
-            row = StudyRow(study, patient_id, issuer, owners > 1, path, attributes)
+            row = StudyRow(study, patient_id, issuer, identity, owners > 1, path, attributes)
             connection.execute(INSERT_STUDY, row.columns())
 
 

@@ -11,6 +11,7 @@ from app.store.tables.chain_work import (
 )
 from app.store.tables.custody import ErasureRow, GuardianNameRow, RecoveryRow
 from app.store.tables.emergencies import EmergencyReviewRow, EmergencyRow
+from app.store.tables.identities import IdentityResolutionRow, IdentityScanRow, OddIdentityRow, OddStudyRow
 from app.store.tables.notices import (
     ContactChannelRow,
     ContactPatientRow,
@@ -39,6 +40,8 @@ __all__ = [
     "EmergencyRow",
     "ErasureRow",
     "GuardianNameRow",
+    "IdentityResolutionRow",
+    "IdentityScanRow",
     "KnownAccessorRow",
     "NoticeCursorRow",
     "NoticeDeliveryRow",
@@ -48,6 +51,8 @@ __all__ = [
     "OauthDeviceRow",
     "OauthFamilyRow",
     "OauthRefreshRow",
+    "OddIdentityRow",
+    "OddStudyRow",
     "OutboxCallRow",
     "OutboxTxRow",
     "PasskeyChallengeRow",
