@@ -163,7 +163,7 @@ async def test_each_coding_has_a_tag_of_its_own(portal: Portal) -> None:
 
 async def test_whoever_may_read_a_page_may_ask_about_it(portal: Portal) -> None:
     write_viewer(portal.folder)
-    for path in ("/", "/signin", "/static/signin.js", "/viewer", "/viewer/", "/viewer/settings.js"):
+    for path in ("/about", "/signin", "/static/signin.js", "/viewer", "/viewer/", "/viewer/settings.js"):
         read = await portal.get(path, signed_in=True)
         head = await portal.get(path, signed_in=True, method="HEAD")
         assert (read.status_code, head.status_code) == (200, 200), path

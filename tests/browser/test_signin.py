@@ -35,7 +35,7 @@ def _cookie(window: Window) -> str | None:
 def test_signing_in_and_out(stage: Stage, opened: Open) -> None:
     window = opened("physician1", "/signin?next=/")
     _sign_in(window)
-    window.page.wait_for_url(stage.origin + "/")
+    window.page.wait_for_url(stage.origin + "/physician")
     cookie = _cookie(window)
     assert cookie
     address = stage.live.account("physician1").address.lower()
@@ -64,7 +64,7 @@ def test_the_keyboard_alone_is_enough(stage: Stage, opened: Open) -> None:
             break
     assert button.evaluate("(node) => node === document.activeElement")
     window.page.keyboard.press("Enter")
-    window.page.wait_for_url(stage.origin + "/")
+    window.page.wait_for_url(stage.origin + "/physician")
 
 
 def test_what_was_asked_for_comes_after_signing_in(stage: Stage, opened: Open) -> None:
@@ -80,7 +80,7 @@ def test_nobody_is_sent_to_another_place(stage: Stage, opened: Open, leading_awa
     window = opened("physician1")
     window.page.goto(f"{stage.origin}/signin?next={leading_away}")
     _sign_in(window)
-    window.page.wait_for_url(stage.origin + "/")
+    window.page.wait_for_url(stage.origin + "/physician")
     assert window.foreign == []
 
 
@@ -151,7 +151,7 @@ def test_a_link_from_another_site_finds_the_session(stage: Stage, opened: Open) 
     """The cookie is SameSite=Strict, and a physician follows links from other systems all the same."""
     window = opened("physician1", "/signin?next=/")
     _sign_in(window)
-    window.page.wait_for_url(stage.origin + "/")
+    window.page.wait_for_url(stage.origin + "/physician")
     window.page.route(
         "http://elsewhere.test/",
         lambda route: route.fulfill(body=f'<a href="{stage.origin}/signin?next=/x">look</a>', content_type="text/html"),

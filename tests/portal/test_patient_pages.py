@@ -141,8 +141,11 @@ async def test_whoever_acts_for_several_chooses_and_is_told_for_whom(portal: Por
         assert "You act for <strong>Ida Lind</strong>, as guardian" in theirs
         assert f'href="/patient/consents?of=0x{CHILD_KEY.hex()}"' in theirs, "the links stay with the record"
     overview = (await portal.open(f"/patient?of=0x{CHILD_KEY.hex()}", PATIENT)).text
-    assert "/dicom-web/studies/1.2.9/thumbnail" in overview
-    assert "/dicom-web/studies/1.2.3/thumbnail" not in overview
+    assert "StudyInstanceUIDs=1.2.9" in overview
+    assert "1.2.3" not in overview
+    assert "/thumbnail" not in overview, "signed in for the own record: the gateway would refuse them"
+    assert "signed in for another purpose" in overview
+    assert "/dicom-web/studies/1.2.3/thumbnail" in (await portal.open("/patient", PATIENT)).text
     record = (await portal.open(f"/patient/record?of=0x{CHILD_KEY.hex()}", PATIENT)).text
     assert "guardian-form" not in record, "only who controls the record names a guardian"
 
