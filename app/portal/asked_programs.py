@@ -15,7 +15,7 @@ from app.store.oauth_clients import OauthClient
 from app.store.oauth_grants import Allowed
 from app.store.sessions import Session
 
-_ABILITIES = {
+ABILITIES = {
     OPENID: N_("know which account you signed in with"),
     PROFILE: N_("know your name, as the directory has it"),
     IMAGES: N_("find, view and download the images that you may see"),
@@ -39,7 +39,7 @@ class AskedProgram:
 
     @property
     def abilities(self) -> list[str]:
-        return [_ABILITIES[one] for one in self.scope.split(" ") if one in _ABILITIES]
+        return [ABILITIES[one] for one in self.scope.split(" ") if one in ABILITIES]
 
     def allowed(self, session: Session) -> Allowed:
         """The person's word."""
@@ -79,7 +79,7 @@ def _asked(
         return AskedProgram(client, "", "", session.purpose, redirect_uri, code)
     registered = set(client.scopes)
     may_upload = holds_role(standing, Role.UPLOADER, session.actor, now)
-    withheld = _ABILITIES[UPLOAD] if not may_upload and UPLOAD in asked.scopes & registered else ""
+    withheld = ABILITIES[UPLOAD] if not may_upload and UPLOAD in asked.scopes & registered else ""
     return AskedProgram(
         client,
         granted(asked, registered, may_upload=may_upload),

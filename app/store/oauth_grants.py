@@ -20,6 +20,8 @@ from app.store.sessions import hash_of
 from app.store.tables import OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow, SessionRow
 
 FAMILY_BYTES = 16
+# Before the name of a token that somebody made themselves, where a program's client_id stands, which has no colon.
+OWN_PREFIX = "token:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,19 @@ class OauthGrants:
         which = col(OauthDeviceRow.device_hash) == device_hash
         return self._begin(OauthDeviceRow, which, {}, family, client_id, allowed, issued)
 
+    def begin_by_person(self, name: str, allowed: Allowed, issued: Issued) -> bytes | None:
+        """A family for a token that the person makes themselves and calls ``name``. None: they signed out meanwhile."""
+        family, now = secrets.token_bytes(FAMILY_BYTES), int(self._clock())
+
+        def work(transaction: Session) -> bytes | None:
+            forget_ended(transaction, now)
+            if not _is_signed_in(transaction, allowed):
+                return None
+            _add_family(transaction, family, OWN_PREFIX + name, allowed, issued, now)
+            return family
+
+        return self._database.write(work)
+
     def refresh(self, token: str) -> Refresh | None:
         """The refresh token, whatever became of it."""
 
@@ -267,10 +282,7 @@ class OauthGrants:
         now = int(self._clock())
 
         def work(transaction: Session) -> bytes | None:
-            # Locked before the code, as whoever signs out does it: that comes before or after this, and not between
-            given_with = col(SessionRow.token_hash) == allowed.signed_in_by
-            person = transaction.exec(select(SessionRow).where(given_with).with_for_update()).one_or_none()
-            if person is None or person.revoked_at is not None:
+            if not _is_signed_in(transaction, allowed):
                 return None
             taken: CursorResult[tuple[()]] = transaction.connection().execute(
                 update(table)
@@ -279,24 +291,37 @@ class OauthGrants:
             )
             if taken.rowcount != 1:
                 return None
-            transaction.add(
-                OauthFamilyRow(
-                    family_id=family,
-                    client_id=client_id,
-                    actor=allowed.actor,
-                    purpose=int(allowed.purpose),
-                    scope=allowed.scope,
-                    auth_time=allowed.auth_time,
-                    signed_in_by=allowed.signed_in_by,
-                    created_at=now,
-                    expires_at=issued.ends_at,
-                    revoked_at=None,
-                )
-            )
-            _add_tokens(transaction, family, client_id, allowed, allowed.scope, issued, now)
+            _add_family(transaction, family, client_id, allowed, issued, now)
             return family
 
         return self._database.write(work)
+
+
+def _is_signed_in(transaction: Session, allowed: Allowed) -> bool:
+    # Locked before the code, as whoever signs out does it: that comes before or after this, and not between
+    given_with = col(SessionRow.token_hash) == allowed.signed_in_by
+    person = transaction.exec(select(SessionRow).where(given_with).with_for_update()).one_or_none()
+    return person is not None and person.revoked_at is None
+
+
+def _add_family(
+    transaction: Session, family: bytes, client_id: str, allowed: Allowed, issued: Issued, now: int
+) -> None:
+    transaction.add(
+        OauthFamilyRow(
+            family_id=family,
+            client_id=client_id,
+            actor=allowed.actor,
+            purpose=int(allowed.purpose),
+            scope=allowed.scope,
+            auth_time=allowed.auth_time,
+            signed_in_by=allowed.signed_in_by,
+            created_at=now,
+            expires_at=issued.ends_at,
+            revoked_at=None,
+        )
+    )
+    _add_tokens(transaction, family, client_id, allowed, allowed.scope, issued, now)
 
 
 def _add_tokens(

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+import requests
+from dicomweb_client.api import DICOMwebClient
 
 from tests.browser.chromium import Window
 from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
@@ -14,6 +16,7 @@ PAGES = {
     "patients": "/physician/patients",
     "requests": "/physician/requests",
     "emergency": "/physician/emergency",
+    "programs": "/physician/programs",
 }
 
 
@@ -187,3 +190,32 @@ def test_a_declined_signature_breaks_nothing(clinic: Clinic) -> None:
     window.page.get_by_text("You declined in your wallet").wait_for()
     listed = clinic.live.signed_in("patient2").get("/api/emergency-access")["emergencies"]
     assert listed == []
+
+
+def test_a_token_is_made_copied_used_and_ended(clinic: Clinic) -> None:
+    window = clinic.window("physician1", "phone")
+    page = window.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=clinic.origin)
+    window.go("/physician/programs")
+    page.get_by_label("on which machine").fill(f"Slicer {MARKUP}")
+    page.get_by_role("button", name="Make a token").click()
+    page.get_by_text("it is not shown again").wait_for()
+    token = page.locator("#token").inner_text()
+    assert window.violations() == []
+    page.locator("[data-of=token]").click()
+    page.get_by_text("Copied.").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == token
+    page.locator("[data-of=python]").click()
+    until(lambda: f"Bearer {token}" in page.evaluate("navigator.clipboard.readText()"), "the setting is copied")
+    assert f'DICOMwebClient("{clinic.origin}/dicom-web"' in page.evaluate("navigator.clipboard.readText()")
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {token}"
+    client = DICOMwebClient(f"{clinic.origin}/dicom-web", session=session)
+    assert len(client.search_for_studies()) == 4
+    window.go("/physician/programs")
+    assert token not in page.content()
+    page.locator("[data-program]").get_by_text(f"Slicer {MARKUP}").wait_for()
+    page.get_by_role("button", name="End at once").click()
+    page.get_by_text("It is ended.").wait_for()
+    assert page.locator("[data-program]").count() == 0
+    assert session.get(f"{clinic.origin}/dicom-web/studies").status_code == 401
