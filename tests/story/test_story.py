@@ -38,7 +38,8 @@ def test_every_step_of_the_demonstration_holds(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Every step held" in ended.stdout
-    assert ended.stdout.count("✓") >= 12
+    assert ended.stdout.count("✓") >= 15
+    assert "14. Who looked" in ended.stdout
     assert "✗" not in ended.stdout
     assert "complete and authorised" in ended.stdout
 
