@@ -1,6 +1,7 @@
 """The two commands of the README as a user runs them: the demonstration holds, the stack resumes after a power cut."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,11 @@ def _studies(stack: Live, client: Client) -> list[str]:
     return [study["0020000D"]["Value"][0] for study in answer.json()]
 
 
+def _without_numbers(line: str) -> str:
+    """The line, whatever its times, hashes and blocks were."""
+    return re.sub(r"0x[0-9a-f]+…[0-9a-f]+|\d+", "N", line)
+
+
 def test_every_step_of_the_demonstration_holds(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CONSENTRY_")}
     environment = clean | {"CONSENTRY_DATA_DIR": str(tmp_path), "DEMO_EXIT": "1", "PYTHONPATH": str(_PROJECT)}
@@ -42,6 +48,10 @@ def test_every_step_of_the_demonstration_holds(tmp_path: Path) -> None:
     assert "14. Who looked" in ended.stdout
     assert "✗" not in ended.stdout
     assert "complete and authorised" in ended.stdout
+    readme = (_PROJECT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    printed = {_without_numbers(line) for line in ended.stdout.splitlines()}
+    assert {_without_numbers(line) for line in shown.splitlines()} - printed == set(), "the README shows this story"
 
 
 def test_the_stack_resumes_after_kill_9(tmp_path: Path) -> None:
