@@ -68,12 +68,17 @@ class Envelope:
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the last one who could catch it
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            path = getattr(scope.get("route"), "path", "?")
-            _LOG.error("%s in %s line %s while answering %s", type(error).__name__, where.name, where.lineno, path)
+            report(error, scope)
             if begun:
                 raise BrokenOffError from None
             await answer(problem("internal"))(scope, receive, sent)
+
+
+def report(error: Exception, scope: Scope) -> None:
+    """Into the log: what went wrong and where, nothing of what it choked on (P17)."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    path = getattr(scope.get("route"), "path", "?")
+    _LOG.error("%s in %s line %s while answering %s", type(error).__name__, where.name, where.lineno, path)
 
 
 def answer(what: Problem) -> Response:

@@ -7,9 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from app.api.application import problem_of
-from app.core.http.problem import Problem
+from app.api.envelope import report
+from app.core.http.problem import Problem, problem
 from app.portal.navigation import N_
 from app.portal.templating import page
 from app.portal.visitor import NotSignedInError, without_session
@@ -68,11 +70,13 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except NotSignedInError:
                 return without_session(request)
-            except Exception as error:
+            except ClientDisconnect:
+                raise  # nobody is there to read a page
+            except Exception as error:  # noqa: BLE001 - whatever it is, a person reads a page
                 found = problem_of(error)
                 if found is None:
-                    raise
-                return problem_page(request, found)
+                    report(error, request.scope)
+                return problem_page(request, found or problem("internal"))
 
         return answered
 

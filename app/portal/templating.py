@@ -130,6 +130,7 @@ def _frame(request: Request, site: Site, language: Language) -> dict[str, object
         "signer": "wallet" if session is None or len(session.signer) == ADDRESS_BYTES else "passkey",
         # What the pages of a section hand on to each other in their addresses
         "carried": "",
+        "own_signer": "" if session is None else f"0x{session.signer.hex()}",
         "actor": "" if session is None else f"0x{session.actor.hex()}",
         "sections": sections,
         "section": section,

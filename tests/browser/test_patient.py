@@ -4,7 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 import requests
@@ -12,11 +12,6 @@ from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Page, Route, expect
 from web3 import Web3
 
-from app.commands.client import sign_typed
-from app.core.identifiers import Address, PatientKey, Signer, UnixTime
-from app.core.signing.messages import GuardianChange, Message, MoveVeto
-from app.core.signing.typed_data import Domains, payload
-from app.core.signing.words import NO_NAMES, words_for
 from tests.browser.chromium import Window
 from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
 from tests.support.needs import PROJECT
@@ -531,73 +526,45 @@ def test_german_is_chosen_at_the_foot_and_says_what_the_signed_words_mean(clinic
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
 
 
-class Answering:
-    """Stands in for routes that another part of the gateway brings: issues the document, and keeps what comes back."""
-
-    def __init__(self, clinic: Clinic, page: Page, path: str, message: Message) -> None:
-        contracts = clinic.live.document["contracts"]
-        names = ("PatientRegistry", "ConsentRegistry", "CareTeams")
-        addresses = [Address(bytes.fromhex(contracts[name]["address"][2:])) for name in names]
-        self.document = payload(message, words_for(message, NO_NAMES), Domains(31337, *addresses))
-        self.asked: list[Any] = []
-        self.sent: list[Any] = []
-        page.route(f"**{path}/typed-data", self._issue)
-        page.route(f"**{path}", self._take)
-        page.route("**/patient/record/now*", self._now)
-
-    def _issue(self, route: Route) -> None:
-        self.asked.append(route.request.post_data_json)
-        route.fulfill(json={"typed_data": self.document, "words": self.document["message"]["words"]})
-
-    def _take(self, route: Route) -> None:
-        self.sent.append(route.request.post_data_json)
-        route.fulfill(status=202, json={"status": "submitted"})
-
-    def _now(self, route: Route) -> None:
-        route.fulfill(json={"guardian_nonce": 4 if self.sent else 3, "moving": not self.sent})
-
-
-def test_a_guardian_is_named_by_one_signature(clinic: Clinic) -> None:
+def test_a_guardian_is_named_and_removed_by_one_signature_each(clinic: Clinic) -> None:
     window = clinic.window(size="phone")
-    page, guardian = window.page, clinic.address("physician2")
+    page, wallet, guardian = window.page, window.wallet, clinic.address("admin")
+    assert wallet is not None
     page.route("**/api/contact", lambda route: route.fulfill(json=CONTACT))
-    key = clinic.key("patient1")
-    change = GuardianChange(
-        PatientKey(bytes.fromhex(key[2:])),
-        Signer(bytes.fromhex(guardian[2:])),
-        UnixTime(1_900_000_000),
-        3,
-        UnixTime(1_800_000_000),
-    )
-    answering = Answering(clinic, page, f"/api/patients/{key}/guardian", change)
     window.go("/patient/record")
     page.locator("summary", has_text="Name a guardian").click()
     assert window.violations() == []
     page.get_by_label("Their account").fill(guardian)
-    page.get_by_label("What you call them").fill("Ida, my daughter")
+    page.get_by_label("What you call them").fill(f"Ida {MARKUP}")
     page.get_by_label("Until").fill("2027-03-01")
     sign(page)
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("They may act for this record now.").wait_for()
-    assert dialog.locator("blockquote").text_content() == answering.document["message"]["words"]
-    assert answering.asked == [{"guardian": guardian, "valid_until": 1_803_945_599}]
-    (sent,) = answering.sent
-    assert sent["name"] == "Ida, my daughter"
-    assert sent["typed_data"] == answering.document
-    assert window.wallet is not None
-    assert sent["signature"] == sign_typed(window.wallet.account, answering.document)
+    (document,) = wallet.documents
+    assert dialog.locator("blockquote").text_content() == document["message"]["words"]
+    assert document["message"]["validUntil"] in {1_803_945_599, "1803945599"}
+    dialog.get_by_role("button", name="Close").click()
+    page.locator("#guardian").get_by_text(f"Ida {MARKUP}").wait_for()
+    theirs = clinic.window("admin", size="phone")
+    theirs.go(f"/patient?of={clinic.key('patient1')}")
+    theirs.page.get_by_text("You act for Eva Lind, as guardian").wait_for()
+    until(lambda: theirs.page.locator(".picture.there").count() > 0, "a guardian sees the images")
+    theirs.keep("guardian-phone")
+    assert theirs.violations() == []
+    page.get_by_role("button", name="End it").click()
+    dialog.get_by_text("Nobody is guardian of this record now.").wait_for()
+    assert dialog.locator("blockquote").text_content() == wallet.documents[1]["message"]["words"]
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_text("There is no guardian.").wait_for()
 
 
 def test_a_move_that_nobody_asked_for_is_stopped_by_one_signature(clinic: Clinic) -> None:
-    """The move is begun by the controller's own transaction, and so is on the chain; the veto is only handed in."""
-    account = clinic.live.account("patient2")
-    key = clinic.key("patient2")
+    """The move is begun with the stolen key's own transaction, so no desk knows of it."""
+    account, key = clinic.live.account("patient2"), clinic.key("patient2")
     started_by_transaction(clinic, account, key, clinic.address("physician2"))
     window = clinic.window("patient2", size="phone")
     page = window.page
     page.route("**/api/contact", lambda route: route.fulfill(json=CONTACT))
-    veto = MoveVeto(PatientKey(bytes.fromhex(key[2:])), 1, UnixTime(1_800_000_000))
-    answering = Answering(clinic, page, f"/api/recoveries/{key}/veto", veto)
     until(lambda: "another key" in page.request.get(clinic.origin + "/patient").text(), "the move is seen")
     window.go("/patient")
     page.get_by_role("heading", name="Somebody asks to move this record to another key").wait_for()
@@ -606,9 +573,16 @@ def test_a_move_that_nobody_asked_for_is_stopped_by_one_signature(clinic: Clinic
     window.keep("move-pending-phone")
     page.get_by_role("link", name="See it and stop it").click()
     page.get_by_role("button", name="Stop the move").click()
-    page.get_by_role("dialog").get_by_text("Your key decides as before").wait_for()
-    (sent,) = answering.sent
-    assert sent == {"typed_data": answering.document, "signature": sign_typed(account, answering.document)}
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Your key decides as before").wait_for()
+    assert window.wallet is not None
+    (document,) = window.wallet.documents
+    assert dialog.locator("blockquote").text_content() == document["message"]["words"]
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_text("The move is stopped.").wait_for()
+    assert page.get_by_role("button", name="Stop the move").count() == 0
+    window.go("/patient")
+    assert page.get_by_text("another key").count() == 0
 
 
 def started_by_transaction(clinic: Clinic, account: LocalAccount, key: str, controller: str) -> None:
@@ -671,9 +645,10 @@ def test_how_one_is_told_is_kept_and_forgotten(clinic: Clinic) -> None:
 
 def test_what_is_known_can_be_taken_along(clinic: Clinic) -> None:
     window = clinic.window()
-    key = clinic.key("patient1")
     for page in ("accesses", "consents"):
         window.go(f"/patient/{page}")
-        for name, query in (("As PDF", "format=pdf&language=en"), ("As FHIR", "format=fhir")):
-            link = window.page.get_by_role("link", name=name)
-            assert link.get_attribute("href") == f"/api/{page}?patient_key={key}&{query}"
+        for name, begins in (("As PDF", b"%PDF-"), ("As FHIR", b'{"resourceType":"Bundle"')):
+            with window.page.expect_download() as downloading:
+                window.page.get_by_role("link", name=name).click()
+            content = Path(downloading.value.path()).read_bytes()
+            assert content.replace(b" ", b"").startswith(begins), content[:40]

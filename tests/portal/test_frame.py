@@ -26,6 +26,8 @@ async def room(request: Request, caller: Reader) -> Response:
 
 @ROOM.get("/broken")
 async def broken(request: Request, kind: int) -> Response:
+    if kind == 2:
+        raise ValueError("Lind^Eva")
     raise StoreUnavailableError(str(kind))
 
 
@@ -66,10 +68,15 @@ async def test_an_unknown_chain_is_a_page_with_its_status(portal: Portal) -> Non
     assert (await portal.open("/about", PATIENT)).status_code == 200, "what needs no chain is there all the same"
 
 
-async def test_what_goes_wrong_is_a_page_in_words(portal: Portal) -> None:
+async def test_what_goes_wrong_is_a_page_in_words(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
     store = await portal.open("/broken?kind=1", PATIENT, accept_language="de")
     assert store.status_code == 503
     assert "Der eigene Speicher des Gateways" in store.text
+    unforeseen = await portal.open("/broken?kind=2", PATIENT)
+    assert unforeseen.status_code == 500
+    assert "Something went wrong here" in unforeseen.text
+    assert "ValueError in broken" in caplog.text
+    assert "Lind" not in caplog.text + unforeseen.text
     unread = await portal.open("/broken?kind=x", PATIENT)
     assert unread.status_code == 400
     assert "This address cannot be understood" in unread.text

@@ -13,6 +13,7 @@ from app.store.erasures import BY_TRANSACTION, ERASE, Erasures
 from app.store.guardian_names import GuardianNames
 from app.store.journal import Journal
 from app.store.outbox import CallState, NewCall, Outbox
+from app.store.passkeys import Passkey, Passkeys
 from app.store.patients import Patients
 from app.store.recoveries import LASTS_S, START_MOVE, Ended, Recoveries
 from tests.support.accesses import random_entry
@@ -178,3 +179,28 @@ async def test_names_of_guardians(database: Database, patients: Patients) -> Non
     assert await names.find(ANNE, NEW) == "Aunt May"
     await Erasures(database, patients, clock=lambda: UnixTime(9)).finish(ANNE)
     assert (await names.find(ANNE, NEW), await names.find(BERT, NEW)) == (None, "Ben")
+
+
+async def test_what_passkeys_are_called_names_nobody_afterwards(database: Database, patients: Patients) -> None:
+    """Those of whoever acts when it begins, as long as the chain says who; and of whoever signed, was named or was to
+    take over, however it came about.
+    """
+    passkeys, recoveries = Passkeys(database), Recoveries(database)
+    signers = {who: Signer(bytes([n]) * 84) for n, who in enumerate(("controller", "guardian", "heir", "other"))}
+    for n, (who, signer) in enumerate(signers.items()):
+        made = Passkey(bytes([n]), signer, b"u", f"{who}'s phone", 0)
+        await passkeys.add(made, DOCTOR, UnixTime(1))
+
+    async def names() -> dict[str, str]:
+        found = {who: await passkeys.of_signer(signer) for who, signer in signers.items()}
+        return {who: one.name for who, one in found.items() if one is not None}
+
+    erasures = Erasures(database, patients, clock=lambda: 9)
+    await erasures.begin(ANNE, DESK, "patient-request", _call(ERASE, ANNE), [signers["controller"]])
+    called = {who: f"{who}'s phone" for who in signers}
+    assert await names() == called | {"controller": "Consentry"}
+    await GuardianNames(database).put(ANNE, signers["guardian"], "May")
+    begun = await recoveries.begin(ANNE, DESK, b"h" * 32)
+    assert await recoveries.claim(b"h" * 32, signers["heir"], _call(START_MOVE, begun.recovery_id))
+    await erasures.finish(ANNE)
+    assert await names() == {**dict.fromkeys(signers, "Consentry"), "other": "other's phone"}

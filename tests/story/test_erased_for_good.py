@@ -15,10 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 import requests
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
 
 from app.chain.anvil import DEVELOPMENT_KEYS
 from app.chain.deployment import load
@@ -119,6 +122,7 @@ def _raw(value: Any) -> bytes:
 def story(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("erased")
     write_samples(folder / "files")
+    _write_odd_ones(folder / "files")
     hasty = asyncio.run(deployed_in(tmp_path_factory.mktemp("hasty"), replace(plan(), move_delay_s=2)))
     pacs = archive_settings(folder / "files")
     with running_gateway(zygote, hasty, folder / "data", pacs, CONSENTRY_WEBHOOKS="private") as gateway:
@@ -126,6 +130,26 @@ def story(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         _tell(told)
         told.before = told.read()
         yield told
+
+
+def _write_odd_ones(folder: Path) -> None:
+    """For each of the two a study under an identity that says less than the usual one."""
+    for number, patient_id in enumerate((_HERS, _HIS)):
+        path = get_testdata_file("CT_small.dcm", download=False)
+        assert isinstance(path, str)
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID, dataset.PatientName = patient_id, "Canary^Odd"
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = UID(f"2.25.99100{number}"), UID(f"2.25.99200{number}")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.99300{number}")
+        dataset.save_as(folder / f"odd-{number}.dcm")
+
+
+def _sort_out_the_odd_ones(story: Story, registrar: Client) -> None:
+    registrar.post("/api/identities/scan", {})
+    registrar.until("/api/identities/scan", lambda scan: scan["state"] == "finished", 60)
+    for patient_id in (_HERS, _HIS):
+        asked = {"kind": "alias", "patient_key": story.keys[patient_id], "patient_id": patient_id, "issuer": ""}
+        registrar.post("/api/identities/resolutions", asked | {"reason": f"{_REASON} of {patient_id}"})
 
 
 def _sign(client: Client, account: LocalAccount, path: str, body: Any = None, **more: Any) -> Any:
@@ -190,6 +214,7 @@ def _tell(story: Story) -> None:
         own = [one for one in client.get("/api/consents")["consents"] if one["scope"] != "all"]
         _sign(client, account, f"/api/consents/{own[0]['consent_id']}/revocation")
         story.clients[patient_id] = client
+    _sort_out_the_odd_ones(story, registrar)
     auditor = gateway.signed_in("auditor")
     auditor.until("/api/accesses", lambda page: all(one["status"] == "final" for one in page["accesses"]), 120)
     deadline = time.monotonic() + 60
@@ -400,9 +425,10 @@ def test_nobody_is_let_in_and_she_can_be_enrolled_anew(story: Story) -> None:
     made = registrar.post("/api/enrolments", {"patient_id": _HERS, "issuer": ISSUER})
     assert made["patient_key"] != story.keys[_HERS]
     client = claim_enrolment(story.gateway.url, Account.create(), made["code"])
-    assert {one["0020000D"]["Value"][0] for one in _get(story, client, "/dicom-web/studies").json()} == story.studies(
-        _HERS
-    )
+    found = {one["0020000D"]["Value"][0] for one in _get(story, client, "/dicom-web/studies").json()}
+    assert found == {
+        file.study for file in held_in(story.folder / "files") if file.subject == Subject(_HERS, ISSUER)
+    }, "but what was said of odd identities went with the erasure"
     accesses = client.until("/api/accesses", lambda page: page["accesses"], 30)["accesses"]
     assert {one["patient_key"] for one in accesses} == {made["patient_key"]}, "what was before is nobody's"
     assert _get(story, doctor, f"/dicom-web/studies/{min(story.studies(_HERS))}", _DICOM).status_code == 404

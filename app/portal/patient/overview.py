@@ -20,6 +20,9 @@ router = page_router()
 # Break-glass is told again until it was seen on this device, but not for ever
 _TOLD_FOR_S = 90 * 86400
 _MOST = 20
+# What a session must be for, for the gateway to show these images without a consent (docs/CHAIN.md, rule 2).
+_OWN = frozenset({Purpose.PATRQT})
+_FOR_ANOTHER = frozenset({Purpose.FAMRQT, Purpose.PWATRNY})
 
 
 @router.api_route("/patient", methods=READ)
@@ -31,6 +34,7 @@ async def overview(request: Request, acting: ActingFor) -> Response:
         acting,
         "overview.html",
         studies=acting.studies,
+        previews=acting.caller.purpose in (_OWN if acting.own else _FOR_ANOTHER),
         titles=titles_of(request, acting),
         requests=[one for one in asked if one.state is RequestState.OPEN],
         emergencies=await _emergencies(request, acting),

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from app.api.hexadecimal import to_hex
 from app.api.wiring import wiring_of
 from app.core.consent.basis import person
+from app.core.patient_code import show_patient_code
 from app.portal.page_route import page_router
 from app.portal.patient.acting import Acting, ActingFor
 from app.portal.patient.directory import look_up
@@ -26,6 +26,7 @@ async def my_record(request: Request, acting: ActingFor) -> Response:
     guardian = acting.patient.guardian
     if guardian is not None and guardian.until <= acting.caller.now:
         guardian = None
+    names = wiring_of(request).guardian_names
     known = None if guardian is None else await look_up(wiring_of(request), acting.caller, person(guardian.actor))
     return record_page(
         request,
@@ -34,8 +35,9 @@ async def my_record(request: Request, acting: ActingFor) -> Response:
         decides=acting.patient.actor == acting.caller.actor,
         first_day=_day_after(acting, 1),
         last_day=_day_after(acting, _LONGEST_DAYS),
-        patient_key=to_hex(acting.patient.key),
+        code="" if acting.enrolled is None else show_patient_code(acting.enrolled.code),
         guardian=known,
+        guardian_name=None if guardian is None else await names.find(acting.patient.key, guardian.signer),
         guardian_until=None if guardian is None else guardian.until,
         controller=short_address(acting.patient.actor or b""),
         move=acting.patient.move,

@@ -6,6 +6,7 @@ import { signed } from "../sign.js";
 import { _ } from "../words.js";
 
 for (const button of document.querySelectorAll(".revoke")) {
+  button.disabled = false; // a tap before anybody listens would be lost
   button.addEventListener("click", async () => {
     const path = `/api/consents/${button.dataset.consent}`;
     button.disabled = true;

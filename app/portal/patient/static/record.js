@@ -73,6 +73,9 @@ document.getElementById("veto")?.addEventListener("click", () => {
   );
 });
 
+// A tap before anybody listens would be lost
+for (const button of document.querySelectorAll("#veto, #guardian-remove, #guardian-form button")) button.disabled = false;
+
 // --- How its owner is told
 
 const contact = document.getElementById("contact");

@@ -8,6 +8,7 @@ import { inWords } from "../wallet.js";
 import { _ } from "../words.js";
 
 for (const button of document.querySelectorAll(".decline")) {
+  button.disabled = false; // a tap before anybody listens would be lost
   button.addEventListener("click", async () => {
     const yes = await confirmed({
       title: _("Decline this request?"),
