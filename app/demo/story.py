@@ -32,7 +32,8 @@ _ACTIVE_WITHIN_S = 60.0
 _ON_CHAIN_WITHIN_S = 60.0
 _WEEK_S = 7 * 86400
 
-_TO_OPEN = (
+# Pages, and what there is to do on each
+TO_OPEN = (
     ("/signin", "sign in"),
     ("/patient", "as patient1: consents, requests, who looked; as her guardian, Camille Moreau's too"),
     ("/physician", "as physician1: the patients, ask for access; as emergency: break the glass"),
@@ -61,7 +62,7 @@ def play(*, stay: bool) -> bool:
 def _stay(stack: FreshStack) -> None:
     _say(f"\nThe stack stays up. Its state is in {stack.folder}.")
     _say("Open in a browser (what is signed there needs a wallet with a key from the accounts file, or a passkey):")
-    for path, what in _TO_OPEN:
+    for path, what in TO_OPEN:
         _say(f"  {stack.gateway}{path:<20} {what}")
     _say("Without a wallet, docs/TUTORIAL.md goes from a passkey to a consent taken back, on `make up`.")
     _say(f"  DICOMweb  {stack.gateway}/dicom-web")

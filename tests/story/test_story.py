@@ -12,6 +12,7 @@ import requests
 
 from app.commands.audit import verify_chain
 from app.commands.client import Client
+from app.demo.story import TO_OPEN
 from tests.support.live import Live, live_stack
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,13 @@ def test_every_step_of_the_demonstration_holds(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     printed = {_without_numbers(line) for line in ended.stdout.splitlines()}
     assert {_without_numbers(line) for line in shown.splitlines()} - printed == set(), "the README shows this story"
+
+
+def test_the_pages_that_the_demonstration_names_are_there(live: Live) -> None:
+    for path, _ in TO_OPEN:
+        status = requests.get(live.url + path, timeout=30, allow_redirects=False).status_code
+        assert status in {200, 303}, path
+    assert requests.get(live.url + "/no-such-page", timeout=30, allow_redirects=False).status_code == 404
 
 
 def test_the_stack_resumes_after_kill_9(tmp_path: Path) -> None:
