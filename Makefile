@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo up viewer test check bench soak test-python test-core test-contracts \
 	check-lint check-format check-types check-imports check-contracts check-artefacts check-slither \
-	lint format contracts docs messages vendored gas lock clean run-environment develop-environment
+	lint format contracts docs messages vendored tutorial-pictures gas lock clean run-environment develop-environment
 
 BIN := .venv/bin
 NPM := "$(CURDIR)/$(BIN)/npm" run --silent
@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets
 	@echo "Consentry. Usage: make TARGET"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '  %-17s %s\n' "$$name" "$$text"; done
 
 # --- Using it
 
@@ -106,6 +106,9 @@ messages: develop-environment ## Collect what the portal says into its catalogue
 
 vendored: develop-environment ## Copy the scripts that browsers get from npm packages, as they were published
 	@$(BIN)/python -m tools.vendored
+
+tutorial-pictures: develop-environment ## Play docs/TUTORIAL.md in a browser and write its pictures
+	@$(BIN)/python -m tests.browser.tutorial docs/pictures
 
 gas: develop-environment ## Gas per access and per consent
 	@$(NPM) gas

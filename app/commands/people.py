@@ -61,7 +61,9 @@ def enrol(
     asked: dict[str, Any] = {"patient_id": patient_id} | ({"issuer": issuer} if issuer else {})
     asked |= {} if ward_until is None else {"ward_until": _day(ward_until)}
     answer = signed_in(gateway, keystore).post("/api/enrolments", asked)
-    emit(answer, as_json, [f"patient key  {answer['patient_key']}", f"claim code   {answer['code']}"])
+    lines = [f"patient key  {answer['patient_key']}", f"claim code   {answer['code']}"]
+    # After the #, so that no server and no log sees the code
+    emit(answer, as_json, [*lines, f"claim link   {gateway.rstrip('/')}/claim#{answer['code']}"])
 
 
 @patient.command("claim")

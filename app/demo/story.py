@@ -32,6 +32,14 @@ _ACTIVE_WITHIN_S = 60.0
 _ON_CHAIN_WITHIN_S = 60.0
 _WEEK_S = 7 * 86400
 
+# Pages, and what there is to do on each
+TO_OPEN = (
+    ("/signin", "sign in"),
+    ("/patient", "as patient1: consents, requests, who looked; as her guardian, Camille Moreau's too"),
+    ("/physician", "as physician1: the patients, ask for access; as emergency: break the glass"),
+    ("/auditor", "as auditor: every access, the emergency and its review, the whole log verified"),
+)
+
 _console = Console(highlight=False)
 
 
@@ -53,7 +61,10 @@ def play(*, stay: bool) -> bool:
 
 def _stay(stack: FreshStack) -> None:
     _say(f"\nThe stack stays up. Its state is in {stack.folder}.")
-    _say(f"  gateway   {stack.gateway}")
+    _say("Open in a browser (what is signed there needs a wallet with a key from the accounts file, or a passkey):")
+    for path, what in TO_OPEN:
+        _say(f"  {stack.gateway}{path:<20} {what}")
+    _say("Without a wallet, docs/TUTORIAL.md goes from a passkey to a consent taken back, on `make up`.")
     _say(f"  DICOMweb  {stack.gateway}/dicom-web")
     _say(f"  chain     {stack.rpc_url}")
     _say(f"  accounts  {stack.folder / 'dev.json'}")
@@ -103,6 +114,9 @@ class _Story:
             ("View: and looks at a rendered picture", self._view),
             ("Revoke: she takes it back", self._revoke),
             ("Denied: from that moment nothing is there any more", self._denied_again),
+            ("Emergency: without her consent another physician breaks the glass, and says why", self._emergency),
+            ("Review: an auditor reads why, and closes it", self._review),
+            ("Guardian: she names somebody who may act for her", self._guardian),
             ("Who looked: she sees each access, and checks it on the chain herself", self._who_looked),
             ("Verify: an auditor replays the chain without trusting the gateway", self._verify),
         )
@@ -221,6 +235,64 @@ class _Story:
         view = self._patient.get(path)
         _must(view["status"] == "revoked", "the consent is not shown as revoked")
         return "search: 0 studies; fetch: 404; the consent is shown as revoked"
+
+    def _emergency(self) -> str:
+        actor = self._stack.account("emergency")
+        client, _ = sign_in(self._stack.gateway, actor, "ETREAT")
+        _must(not _dicomweb(client).search_for_studies(), "the purpose alone opens something")
+        asked = {
+            "patient_id": _PATIENT.patient_id,
+            "issuer": ISSUER,
+            "reason": "Unconscious after a fall; no relative can be reached.",
+        }
+        issued = client.post("/api/emergency-access/typed-data", asked)
+        _say(f"    “{issued['words']}”", markup=False)
+        document = issued["typed_data"]
+        signed = {
+            "reason_salt": issued["reason_salt"],
+            "typed_data": document,
+            "signature": sign_typed(actor, document),
+        }
+        opened = client.post("/api/emergency-access", asked | signed)
+        self._emergency_id, self._opened = opened["emergency_id"], Client(self._stack.gateway, opened["access_token"])
+        found = _dicomweb(self._opened).search_for_studies()
+        _must(len(found) == len(_PATIENT.studies), "the emergency does not open all her studies")
+        told = self._patient.get("/api/emergency-access")["emergencies"]
+        _must([one["id"] for one in told] == [self._emergency_id], "the patient is not told")
+        return f"{len(found)} studies at once; she is told: {told[0]['actor_name']}: {told[0]['reason']}"
+
+    def _review(self) -> str:
+        auditor = self._stack.account("auditor")
+        client, _ = sign_in(self._stack.gateway, auditor)
+        # What is reviewed must be on the chain
+        client.until(
+            f"/api/emergency-access/{self._emergency_id}", lambda view: view["status"] == "final", _ON_CHAIN_WITHIN_S
+        )
+        path = f"/api/emergency-access/{self._emergency_id}/review"
+        said = {"finding": "unjustified", "note": "A relative was in the waiting room."}
+        issued = client.post(f"{path}/typed-data", said)
+        document = issued["typed_data"]
+        signed = {"typed_data": document, "signature": sign_typed(auditor, document)}
+        client.post(path, signed | {"note": said["note"], "note_salt": issued["note_salt"]})
+        status = _status(self._opened, self._shared)[0]
+        _must(status == 404, f"after the review the study is answered with {status}")
+        return f"unjustified: {said['note']} The emergency opens nothing any more ({status})"
+
+    def _guardian(self) -> str:
+        guardian = self._stack.account("patient1")
+        path = f"/api/patients/{self._patient_key}/guardian"
+        asked = {"guardian": guardian.address, "valid_until": int(time.time()) + _WEEK_S}
+        issued = self._patient.post(f"{path}/typed-data", asked)
+        _say(f"    “{issued['words']}”", markup=False)
+        document = issued["typed_data"]
+        self._patient.post(path, {"typed_data": document, "signature": sign_typed(self._wallet, document)})
+        client, _ = sign_in(self._stack.gateway, guardian)
+
+        def named(answer: dict[str, Any]) -> bool:
+            return self._patient_key in {one["patient_key"] for one in answer["patients"]}
+
+        client.until("/api/patients", named, _ACTIVE_WITHIN_S)
+        return f"{guardian.address} acts for her for a week, and no longer"
 
     def _who_looked(self) -> str:
         def all_there(answer: dict[str, Any]) -> bool:

@@ -57,8 +57,9 @@ class Phone(Window):
         *,
         credentials: list[dict[str, Any]] | None = None,
         keeps: bool = True,
+        beside: str = "",
     ) -> None:
-        super().__init__(browser, origin, wallet, **_PHONE)
+        super().__init__(browser, origin, wallet, beside, **_PHONE)
         # Before any page looks whether there is one
         self.device = Device(self, credentials) if keeps else None
 

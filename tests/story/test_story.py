@@ -1,6 +1,7 @@
 """The two commands of the README as a user runs them: the demonstration holds, the stack resumes after a power cut."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import requests
 
 from app.commands.audit import verify_chain
 from app.commands.client import Client
+from app.demo.story import TO_OPEN
 from tests.support.live import Live, live_stack
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -22,6 +24,11 @@ def _studies(stack: Live, client: Client) -> list[str]:
     )
     assert answer.status_code == 200, answer.text
     return [study["0020000D"]["Value"][0] for study in answer.json()]
+
+
+def _without_numbers(line: str) -> str:
+    """The line, whatever its times, hashes and blocks were."""
+    return re.sub(r"0x[0-9a-f]+…[0-9a-f]+|\d+", "N", line)
 
 
 def test_every_step_of_the_demonstration_holds(tmp_path: Path) -> None:
@@ -38,9 +45,21 @@ def test_every_step_of_the_demonstration_holds(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Every step held" in ended.stdout
-    assert ended.stdout.count("✓") >= 12
+    assert ended.stdout.count("✓") >= 15
+    assert "14. Who looked" in ended.stdout
     assert "✗" not in ended.stdout
     assert "complete and authorised" in ended.stdout
+    readme = (_PROJECT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    printed = {_without_numbers(line) for line in ended.stdout.splitlines()}
+    assert {_without_numbers(line) for line in shown.splitlines()} - printed == set(), "the README shows this story"
+
+
+def test_the_pages_that_the_demonstration_names_are_there(live: Live) -> None:
+    for path, _ in TO_OPEN:
+        status = requests.get(live.url + path, timeout=30, allow_redirects=False).status_code
+        assert status in {200, 303}, path
+    assert requests.get(live.url + "/no-such-page", timeout=30, allow_redirects=False).status_code == 404
 
 
 def test_the_stack_resumes_after_kill_9(tmp_path: Path) -> None:
