@@ -8,17 +8,25 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HASHES = ROOT / "app" / "portal" / "static" / "vendor" / "noble-hashes"
-PACKAGE = ROOT / "node_modules" / "@noble" / "hashes"
-# keccak-256, and what that imports
-FILES = ("sha3.js", "_u64.js", "utils.js", "LICENSE")
+VENDOR = ROOT / "app" / "portal" / "static" / "vendor"
+PACKAGES = ROOT / "node_modules"
+# Folder in VENDOR → package, and its files by the names they have here: the module that is meant, what it imports, and
+# the licence. Browsers ask for `.js`.
+VENDORED = {
+    "noble-hashes": (
+        "@noble/hashes",
+        {"sha3.js": "sha3.js", "_u64.js": "_u64.js", "utils.js": "utils.js", "LICENSE": "LICENSE"},
+    ),
+    "lean-qr": ("lean-qr", {"index.js": "index.mjs", "LICENSE": "LICENSE"}),
+}
 
 
 def main() -> None:
-    HASHES.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        shutil.copyfile(PACKAGE / name, HASHES / name)
-        print(f"app/portal/static/vendor/noble-hashes/{name}")
+    for folder, (package, files) in VENDORED.items():
+        (VENDOR / folder).mkdir(parents=True, exist_ok=True)
+        for name, published in files.items():
+            shutil.copyfile(PACKAGES / package / published, VENDOR / folder / name)
+            print(f"app/portal/static/vendor/{folder}/{name}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,19 @@
 """What browsers get from npm packages is what was published."""
 
-from tests.support.needs import PROJECT
-from tools.vendored import FILES, HASHES, PACKAGE
+import pytest
+
+from tools.vendored import PACKAGES, VENDOR, VENDORED
 
 
-def test_the_hashes_are_those_of_the_package() -> None:
-    assert {path.name for path in HASHES.iterdir()} == set(FILES)
-    for name in FILES:
-        assert (HASHES / name).read_bytes() == (PACKAGE / name).read_bytes(), "`make vendored` copies them"
-    assert "MIT" in (PROJECT / HASHES / "LICENSE").read_text()
+def test_nothing_else_is_there() -> None:
+    assert {path.name for path in VENDOR.iterdir()} == set(VENDORED)
+
+
+@pytest.mark.parametrize("folder", VENDORED)
+def test_the_files_are_those_of_the_package(folder: str) -> None:
+    package, files = VENDORED[folder]
+    assert {path.name for path in (VENDOR / folder).iterdir()} == set(files)
+    for name, published in files.items():
+        ours, theirs = (VENDOR / folder / name).read_bytes(), (PACKAGES / package / published).read_bytes()
+        assert ours == theirs, "`make vendored` copies them"
+    assert "MIT" in (VENDOR / folder / "LICENSE").read_text()

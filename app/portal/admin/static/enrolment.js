@@ -1,0 +1,34 @@
+// Enrols a patient, and shows the letter.
+
+import { post } from "../api.js";
+import { clearNotices, notice } from "../notices.js";
+import { inWords } from "../wallet.js";
+import { _ } from "../words.js";
+import { showLetter } from "./letter.js";
+
+const form = document.getElementById("enrol");
+
+function asked() {
+  const { patient_id, issuer, ward } = form.elements;
+  const body = { patient_id: patient_id.value.trim(), issuer: issuer.value.trim() };
+  return ward.value ? { ...body, ward_until: Math.floor(Date.parse(`${ward.value}T00:00:00Z`) / 1000) } : body;
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  clearNotices();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  try {
+    const body = asked();
+    const made = await post("/api/enrolments", body);
+    showLetter(form, { whom: body.patient_id, code: made.code, url: made.claim_url, until: made.expires_at });
+  } catch (error) {
+    button.disabled = false;
+    const said = {
+      conflict: _("This patient has taken charge already. If the key is lost, begin under “Lost keys”."),
+      "invalid-request": _("Please check what you typed: a day must be ahead, and not more than 25 years."),
+    }[error.problem];
+    notice("bad", said ?? inWords(error));
+  }
+});

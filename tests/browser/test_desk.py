@@ -1,0 +1,303 @@
+"""The desk's pages in a real browser: a letter whose QR code is read back, a lost key replaced, an odd identity resolved,
+and how the gateway is. The new key uses the letter and takes over after the delay.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+import zxingcpp
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from PIL import Image
+from playwright.sync_api import Browser
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+
+from app.chain.anvil import DEVELOPMENT_KEYS
+from app.commands.client import Client, sign_in
+from app.demo.seeding import claim_enrolment
+from tests.browser.chromium import Wallet, Window, chromium
+from tests.browser.clinic import MARKUP, SIZES, until
+from tests.support.chain import CAST, deployed_in, plan
+from tests.support.differential import RunningGateway, Zygote, archive_settings, running_gateway
+from tests.support.live import free_port
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "enrol": "/admin",
+    "recoveries": "/admin/recoveries",
+    "identities": "/admin/identities",
+    "health": "/admin/health",
+}
+DELAY_S = 4
+ISSUER = "CLINIC"
+OWN, BLANK = "DESK-1", ""
+# Enrolled and odd differ by case alone
+STUDIES = (("2.25.88100", OWN), ("2.25.88101", "desk-1"), ("2.25.88102", BLANK))
+
+
+@dataclass
+class Desk:
+    """The gateway, the browser, and the windows that a test opened."""
+
+    gateway: RunningGateway
+    browser: Browser
+    origin: str
+    windows: list[Window] = field(default_factory=list)
+
+    def client(self, account: LocalAccount) -> Client:
+        return sign_in(self.gateway.url, account, None)[0]
+
+    def window(self, account: LocalAccount | None, size: str = "desk") -> Window:
+        wallet = None if account is None else Wallet(account)
+        window = Window(self.browser, self.origin, wallet, viewport=SIZES[size], locale="en-GB")
+        if account is not None:
+            self.sign_in(window, account)
+        self.windows.append(window)
+        return window
+
+    def sign_in(self, window: Window, account: LocalAccount) -> None:
+        cookie: Any = {
+            "name": "__Host-consentry",
+            "value": self.client(account).token,
+            "domain": "localhost",
+            "path": "/",
+            "secure": True,
+            "httpOnly": True,
+            "sameSite": "Strict",
+        }
+        window.context.add_cookies([cookie])
+
+
+def of_cast(name: str) -> LocalAccount:
+    account: LocalAccount = Account.from_key(DEVELOPMENT_KEYS[CAST.index(name)])
+    return account
+
+
+def write_archive(folder: Path) -> None:
+    folder.mkdir()
+    path = get_testdata_file("CT_small.dcm", download=False)
+    assert isinstance(path, str)
+    for number, (study, patient_id) in enumerate(STUDIES):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID, dataset.IssuerOfPatientID, dataset.StudyInstanceUID = patient_id, ISSUER, UID(study)
+        dataset.PatientName, dataset.SeriesInstanceUID = f"{MARKUP}^Odd", UID(f"2.25.88200{number}")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.88300{number}")
+        dataset.save_as(folder / f"{number}.dcm")
+
+
+@pytest.fixture(scope="module")
+def whole_desk(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A chain on which a move can be vetoed for a few seconds: no gateway believes a head from the future."""
+    folder = tmp_path_factory.mktemp("desk")
+    write_archive(folder / "files")
+    hasty = replace(plan(), move_delay_s=DELAY_S)
+    with ThreadPoolExecutor(1) as beside:  # the browser's own loop runs in this thread
+        deployed = beside.submit(lambda: asyncio.run(deployed_in(folder, hasty))).result()
+    port = free_port()
+    origin = f"http://localhost:{port}"
+    settings = {"CONSENTRY_PORT": str(port), "CONSENTRY_PUBLIC_URL": origin}
+    pacs = archive_settings(folder / "files")
+    with running_gateway(zygote, deployed, folder / "data", pacs, **settings) as gateway, chromium() as browser:
+        yield Desk(gateway, browser, origin)
+
+
+@pytest.fixture
+def desk(whole_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
+    yield whole_desk
+    windows, whole_desk.windows = whole_desk.windows, []
+    for number, window in enumerate(windows):
+        window.keep(f"{request.node.name}-{number}")
+        window.close()
+    for window in windows:
+        assert (window.errors, window.foreign) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def patient(whole_desk: Desk) -> LocalAccount:
+    """Enrolled at the desk, and in charge with a wallet."""
+    body = {"patient_id": OWN, "issuer": ISSUER}
+    made = whole_desk.client(of_cast("registrar")).post("/api/enrolments", body)
+    account: LocalAccount = Account.create()
+    claim_enrolment(whole_desk.gateway.url, account, made["code"])
+    return account
+
+
+def press(window: Window, name: str) -> None:
+    window.page.get_by_role("button", name=name, exact=True).click()
+
+
+def read_letter(window: Window, picture: str) -> str:
+    """The link that a phone's camera reads from the letter, which is the one it says in words."""
+    page = window.page
+    page.get_by_role("button", name="Print the letter").wait_for()
+    assert window.violations() == []
+    path = window.keep(picture)
+    page.locator("#letter .qr").screenshot(path=path)
+    (found,) = zxingcpp.read_barcodes(Image.open(path))
+    address, _, code = found.text.partition("#")
+    assert page.locator("#letter .address").inner_text() == address
+    assert page.locator("#letter .code code").inner_text() == code
+    return str(found.text)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_whole_and_open_to_everybody(desk: Desk, patient: LocalAccount, size: str, name: str) -> None:
+    window = desk.window(of_cast("registrar"), size)
+    window.go(PAGES[name])
+    page = window.page
+    assert page.locator("h1").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing hangs out at the side"
+    assert page.locator("nav.entries [aria-current=page]").count() == 1
+    assert window.violations() == []
+    page.screenshot(path=window.keep(f"page-admin-{name}-{size}"), full_page=True)
+
+
+def test_nobody_else_has_the_pages(desk: Desk, patient: LocalAccount) -> None:
+    for account in (patient, of_cast("physician1")):
+        window = desk.window(account)
+        for path in PAGES.values():
+            answer = window.page.goto(desk.origin + path)
+            assert answer is not None
+            assert answer.status == 403
+        window.errors.clear()  # the browser's own notes of those answers
+
+
+def test_a_letter_takes_a_patient_from_the_desk_to_their_record(desk: Desk) -> None:
+    window = desk.window(of_cast("registrar"), "desk")
+    window.go("/admin")
+    window.page.get_by_label("PatientID", exact=True).fill(f"DESK-2 {MARKUP}")
+    window.page.get_by_label("issued by").fill(ISSUER)
+    press(window, "Enrol and make the letter")
+    link = read_letter(window, "desk-letter")
+    assert link.startswith(f"{desk.origin}/claim#")
+    window.page.emulate_media(media="print")
+    window.page.screenshot(path=window.keep("desk-letter-printed"), full_page=True)
+    assert not window.page.get_by_role("search").is_visible()
+    assert window.page.locator("#letter .code").is_visible()
+    window.page.emulate_media(media="screen")
+    account: LocalAccount = Account.create()
+    claim_enrolment(desk.gateway.url, account, link.partition("#")[2])
+    press(window, "Done")
+    window.page.get_by_label("PatientID contains").fill("desk-2")
+    press(window, "Search")
+    enrolled = window.page.locator(".enrolled li")
+    until(lambda: enrolled.count() == 1, "the search ends")
+    assert MARKUP in enrolled.inner_text()
+    assert "in charge" in enrolled.inner_text()
+
+
+def test_who_is_in_charge_already_gets_no_second_letter(desk: Desk, patient: LocalAccount) -> None:
+    window = desk.window(of_cast("registrar"), "phone")
+    window.go("/admin")
+    window.page.get_by_label("PatientID", exact=True).fill(OWN)
+    window.page.get_by_label("issued by").fill(ISSUER)
+    press(window, "Enrol and make the letter")
+    window.page.get_by_text("has taken charge already").wait_for()
+    assert not window.page.locator("#letter").is_visible()
+    window.errors.clear()  # the browser's own note of the 409
+
+
+def test_an_odd_identity_is_resolved_and_taken_back(desk: Desk, patient: LocalAccount) -> None:
+    window = desk.window(of_cast("registrar"), "phone")
+    page = window.page
+    window.go("/admin/identities")
+    press(window, "Look through the archive")
+    page.get_by_text("Looked through:").wait_for()
+    cards = page.locator(".odd")
+    until(lambda: cards.count() == 2, "both odd studies are listed")
+    spelling = page.locator(".odd", has_text="but for case or spaces")
+    spelling.locator("summary").click()
+    spelling.get_by_label("The same person as").check()
+    spelling.get_by_label("How do you know?").fill(f"Birth date compared {MARKUP}")
+    assert window.violations() == []
+    page.screenshot(path=window.keep("desk-odd"), full_page=True)
+    spelling.get_by_role("button", name="Resolve").click()
+    page.get_by_text("It is written down").wait_for()
+    until(lambda: cards.count() == 1, "one is left")
+    client = desk.client(of_cast("registrar"))
+    (said,) = client.get("/api/identities/resolutions?in_force=true")["resolutions"]
+    assert (said["kind"], said["patient_id"], said["reason"]) == ("alias", "desk-1", f"Birth date compared {MARKUP}")
+    seen = desk.client(patient).get("/dicom-web/studies")
+    assert {one["0020000D"]["Value"][0] for one in seen} == {"2.25.88100", "2.25.88101"}
+
+    cards.locator("summary").click()
+    cards.get_by_label("This study alone").check()
+    cards.get_by_label("PatientID").fill("nobody")
+    cards.get_by_label("How do you know?").fill("A guess")
+    cards.get_by_role("button", name="Resolve").click()
+    page.get_by_text("Nobody is enrolled by that PatientID").wait_for()
+    cards.get_by_label("PatientID").fill(OWN)
+    cards.get_by_label("issued by").fill(ISSUER)
+    cards.get_by_role("button", name="Resolve").click()
+    page.get_by_text("No study known here is in doubt.").wait_for()
+    assert len(desk.client(patient).get("/dicom-web/studies")) == 3
+
+    for left in (1, 0):
+        press_first = page.get_by_role("button", name="Take it back").first
+        press_first.click()
+        until(lambda left=left: page.locator(".said-of").count() == left, "it is taken back")
+    assert len(desk.client(patient).get("/dicom-web/studies")) == 1
+
+
+def test_health_says_what_readyz_says(desk: Desk) -> None:
+    window = desk.window(of_cast("registrar"))
+    window.go("/admin/health")
+    window.page.get_by_text("The gateway serves.").wait_for()
+    text = window.page.locator("table").inner_text()
+    assert "Behind the node" in text
+    assert text.count("answers") == 2
+
+
+def test_a_lost_key_is_replaced_by_the_letter_and_one_signature(desk: Desk, patient: LocalAccount) -> None:
+    window = desk.window(of_cast("registrar"), "phone")
+    window.go("/admin/recoveries")
+    window.page.get_by_label("PatientID").fill(OWN)
+    window.page.get_by_label("issued by").fill(ISSUER)
+    press(window, "Begin and make the letter")
+    link = read_letter(window, "desk-recovery-letter")
+    new: LocalAccount = Account.create()
+    phone = desk.window(None, "phone")
+    phone.page.goto(link)
+    phone.page.get_by_role("link", name="Sign in with the new key").wait_for()
+    assert "#" not in phone.page.url
+    assert phone.violations() == []
+    phone.close()
+    desk.windows.remove(phone)
+
+    phone = desk.window(new, "phone")
+    page = phone.page
+    page.goto(link)
+    assert page.get_by_label("The code from the desk").input_value() == link.partition("#")[2]
+    page.get_by_text(new.address.lower()).wait_for()
+    press(phone, "Use the code")
+    page.get_by_text("Everybody concerned is told.").wait_for()
+    window.go("/admin/recoveries")
+    assert OWN in window.page.locator(".recovery").first.inner_text()
+    time.sleep(DELAY_S + 1)
+
+    def ready() -> bool:
+        phone.go("/recover")
+        page.locator("#moves .card").wait_for()
+        return page.get_by_role("button", name="Take over").count() == 1
+
+    until(ready, "the delay is over")
+    assert phone.violations() == []
+    press(phone, "Take over")
+    page.get_by_role("dialog").get_by_text("This key decides now.").first.wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.get_by_text("This key decides now.").wait_for()
+    assert [one["0020000D"]["Value"][0] for one in desk.client(new).get("/dicom-web/studies")] == ["2.25.88100"]
+    until(lambda: desk.client(patient).get("/dicom-web/studies") in ([], None), "the old key decides nothing")
+    window.go("/admin/recoveries")
+    window.page.get_by_text("taken over").wait_for()
