@@ -1,5 +1,5 @@
-"""The desk's pages in a real browser: a letter whose QR code is read back, a lost key replaced, an odd identity resolved,
-and how the gateway is. The new key uses the letter and takes over after the delay.
+"""The desk's pages in a real browser: a letter whose QR code is read back, a lost key replaced by it, an odd identity
+resolved and taken back, and how the gateway is.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tests.browser.chromium import Wallet, Window, chromium
 from tests.browser.clinic import MARKUP, SIZES, until
 from tests.support.chain import CAST, deployed_in, plan
 from tests.support.differential import RunningGateway, Zygote, archive_settings, running_gateway
-from tests.support.live import free_port
+from tests.support.orthanc import free_port
 
 pytestmark = pytest.mark.browser
 
