@@ -80,7 +80,7 @@ async def test_break_glass_on_a_chain_that_was_away(
     assert await chain.contracts.ask(chain.nodes, emergencies.quota()) == EMERGENCY_QUOTA
     await chain.send(signer("emergency"), emergencies.open(opening))
     await keeping.log([fresh, stale])
-    report = await verify(chain.anvil.node, chain.deployment, keeping.lines)
+    report = await verify(chain.anvil.node, chain.deployment, keeping.lines[:2])  # the third is not logged yet
     assert report.good, report.lines()
     assert report.glass == UnderGlass(2, 1, 2, 0)
 
