@@ -1,7 +1,5 @@
 """The pages that everybody may open: the start, signing in and out, the language."""
 
-from urllib.parse import parse_qs
-
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -16,6 +14,7 @@ from app.portal.visitor import (
     SIGN_IN,
     caller_or_none,
     comes_from_elsewhere,
+    form_of,
     local_path,
     must_come_from_here,
     session_of,
@@ -25,7 +24,6 @@ from app.portal.visitor import (
 router = page_router()
 
 _YEAR_S = 365 * 86400
-_LONGEST_FORM_BYTES = 8192
 _GOING = {"Cache-Control": "private, no-store"}
 
 
@@ -74,7 +72,7 @@ async def signout(request: Request) -> Response:
 async def language(request: Request) -> Response:
     """Choose the portal's language, on this device."""
     must_come_from_here(request)
-    form = await _form(request)
+    form = await form_of(request)
     tag = form.get("language", "")
     if tag not in site_of(request).languages.by_tag:
         raise ProblemError(problem("invalid-parameter"))
@@ -82,13 +80,3 @@ async def language(request: Request) -> Response:
     # Lax, not Strict: a link in a mail should open in the language that was chosen
     going.set_cookie(LANGUAGE_COOKIE, tag, max_age=_YEAR_S, path="/", secure=True, httponly=True, samesite="lax")
     return going
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """A small form's fields, the first of each name."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_FORM_BYTES:
-            raise ProblemError(problem("payload-too-large"))
-    return {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}

@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
@@ -17,6 +17,7 @@ from app.store.sessions import Session
 
 SIGN_IN = "/signin"
 _LONGEST_PATH = 4096
+_LONGEST_FORM_BYTES = 8192
 # A path of this host: `//` and `/\` begin an address of another one, and browsers drop tabs and line ends.
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
@@ -96,3 +97,13 @@ def short_account(session: Session | None) -> str:
         return ""
     digits = session.actor.hex()
     return f"0x{digits[:6]}…{digits[-4:]}"
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """A small form's fields, the first of each name. Raises 413."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_FORM_BYTES:
+            raise ProblemError(problem("payload-too-large"))
+    return {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}

@@ -436,7 +436,11 @@ def _transact(gateway: RunningGateway, account: LocalAccount, signature: str, ke
         }
     )
     sent = call_node(gateway.rpc_url, "eth_sendRawTransaction", "0x" + signed.raw_transaction.hex().removeprefix("0x"))
-    assert call_node(gateway.rpc_url, "eth_getTransactionReceipt", sent)["status"] == "0x1"
+    deadline = time.monotonic() + 30
+    while (receipt := call_node(gateway.rpc_url, "eth_getTransactionReceipt", sent)) is None:
+        assert time.monotonic() < deadline, "the chain does not take it"
+        time.sleep(0.05)
+    assert receipt["status"] == "0x1"
 
 
 # --- The command line ------------------------------------------------------------------------------------------------

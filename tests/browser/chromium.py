@@ -162,6 +162,7 @@ class Window:
         """A screenshot among the test artefacts."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         path = ARTEFACTS / (re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_") + ".png")
+        self.page.wait_for_load_state()  # none can be taken of a page that is just being left
         self.page.screenshot(path=path)
         return path
 

@@ -15,6 +15,7 @@ from app.store.engine import StoreUnavailableError, open_database
 from app.store.migrate import upgrade
 from tests.api.in_process import PATIENT, STRANGER
 from tests.portal.opened import ORIGIN, Portal
+from tests.support.needs import PROJECT
 
 ROOM = page_router()
 
@@ -137,3 +138,14 @@ async def test_nobodys_account_has_no_section(portal: Portal) -> None:
     answer = await portal.open("/", STRANGER)
     assert answer.status_code == 200
     assert 'class="entries"' not in answer.text
+
+
+def test_what_is_typed_into_a_form_is_in_no_address() -> None:
+    """Also where it is sent before a script takes it: a form that names no method would put it into the address."""
+    forms = [
+        (path.name, form)
+        for path in (PROJECT / "app" / "portal").rglob("*.html")
+        for form in re.findall(r"<form[^>]*>", path.read_text())
+    ]
+    assert len(forms) > 10
+    assert {name for name, form in forms if 'method="post"' not in form} <= {"accesses.html", "device.html", "log.html"}

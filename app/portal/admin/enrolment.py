@@ -1,16 +1,17 @@
 """The desk: who is enrolled, and a letter with a one-time code for who is to be."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query, Request
+from fastapi import Request
 from fastapi.responses import Response
 
+from app.api.caller import Caller
 from app.api.patients import listing
 from app.core.consent.terms import Role
 from app.portal.navigation import N_
 from app.portal.page_route import page_router
 from app.portal.templating import READ, page
-from app.portal.visitor import Reader
+from app.portal.visitor import Reader, form_of, must_come_from_here
 
 router = page_router()
 
@@ -26,7 +27,18 @@ _STATES = {
 
 
 @router.api_route("/admin", methods=READ)
-async def desk(request: Request, caller: Reader, q: Annotated[str, Query(max_length=64)] = "") -> Response:
+async def desk(request: Request, caller: Reader) -> Response:
+    return await _found(request, caller, "")
+
+
+@router.post("/admin")
+async def search(request: Request, caller: Reader) -> Response:
+    """Posted, so that no PatientID is in an address."""
+    must_come_from_here(request)
+    return await _found(request, caller, (await form_of(request)).get("q", ""))
+
+
+async def _found(request: Request, caller: Caller, q: str) -> Response:
     caller.must_hold(Role.REGISTRAR)
     everybody = (await listing(request, caller))["patients"]
     wanted = q.strip().casefold()

@@ -38,4 +38,4 @@ export function showLetter(form, { whom, code, url, until }) {
 }
 
 for (const button of document.querySelectorAll("#letter .print")) button.addEventListener("click", () => window.print());
-for (const button of document.querySelectorAll("#letter .done")) button.addEventListener("click", () => location.reload());
+for (const button of document.querySelectorAll("#letter .done")) button.addEventListener("click", () => location.assign(location.pathname));

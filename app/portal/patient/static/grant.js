@@ -85,7 +85,8 @@ function described(person) {
 }
 
 let searching = 0;
-document.getElementById("search").addEventListener("input", ({ target }) => {
+const search = document.getElementById("search");
+search.addEventListener("input", ({ target }) => {
   const turn = ++searching;
   setTimeout(async () => {
     if (turn !== searching) return;
@@ -125,6 +126,8 @@ document.getElementById("search").addEventListener("input", ({ target }) => {
     }
   }, PAUSE_MS);
 });
+// What was typed before anybody listened
+if (search.value) search.dispatchEvent(new Event("input"));
 
 // --- What the form says, as the API takes it
 

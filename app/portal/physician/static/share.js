@@ -29,7 +29,8 @@ function choose(person) {
   button.disabled = false;
 }
 
-document.getElementById("search").addEventListener("input", ({ target }) => {
+const search = document.getElementById("search");
+search.addEventListener("input", ({ target }) => {
   const turn = ++searching;
   setTimeout(async () => {
     if (turn !== searching) return;
@@ -46,6 +47,8 @@ document.getElementById("search").addEventListener("input", ({ target }) => {
     }
   }, PAUSE_MS);
 });
+// What was typed before anybody listened
+if (search.value) search.dispatchEvent(new Event("input"));
 
 function asked() {
   const ticked = (name) => [...form.querySelectorAll(`[name="${name}"]:checked`)].map((one) => one.value);
