@@ -157,8 +157,9 @@ async def grantee_name(wiring: Wiring, standing: Standing, grantee: Grantee) -> 
 
 async def vouched_entry(wiring: Wiring, standing: Standing, account: Address) -> DirectoryEntry | None:
     """The directory's entry of the account, where it is just what the chain vouches for; else None."""
-    entry = (await wiring.directory.find([account])).get(account)
-    return None if entry is None or standing.head.directory.get(account) != _hash(entry) else entry
+    on_chain = standing.head.directory
+    entry = (await wiring.directory.find([account], on_chain)).get(account)
+    return None if entry is None or on_chain.get(account) != _hash(entry) else entry
 
 
 def _hash(entry: DirectoryEntry) -> bytes:

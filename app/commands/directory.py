@@ -29,7 +29,7 @@ def put(
 ) -> None:
     """Write an entry here and its hash on the chain (the admin's wallet signs); again replaces it.
 
-    Until both are there and fit, patients see the account's address.
+    Until both are there and fit, patients see what the chain vouched for before, or the account's address.
     """
     address, salt = account_of(account), os.urandom(SALT_BYTES)
     hashed = entry_hash(salt, name, organisation, registration)
@@ -48,10 +48,10 @@ def put(
 
 @directory.command("list")
 def list_entries(as_json: JsonOption = False) -> None:
-    """List the entries that are kept here."""
+    """List the entries that are kept here, the newest of each account."""
     database = database_or_fail()
     try:
-        entries = asyncio.run(Directory(database).all())
+        entries = asyncio.run(Directory(database).all({}))
     except StoreUnavailableError as error:
         raise CommandError(str(error)) from None
     finally:

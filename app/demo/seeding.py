@@ -69,9 +69,9 @@ async def seed(wiring: Wiring, settings: Settings, names: Sequence[str], keys: S
 async def _fill_directory(wiring: Wiring, accounts: dict[str, LocalAccount], admin_key: bytes) -> None:
     """Who everybody is, here in words and on the chain by its hash, as far as either is missing."""
     admin = Account(wiring.nodes, Signer.of(admin_key), wiring.deployment.chain_id)
-    known = {entry.address: entry for entry in await wiring.directory.all()}
     standing = wiring.standing()
     on_chain = {} if standing is None else standing.head.directory
+    known = {entry.address: entry for entry in await wiring.directory.all(on_chain)}
     for name, (person, organisation, registration) in _PEOPLE.items():
         address = Address(bytes.fromhex(accounts[name].address[2:]))
         entry = known.get(address)

@@ -1,17 +1,24 @@
-"""Who is 0x…: names, organisations and registration numbers of accounts. Their hashes are on the chain, salted."""
+"""Who is 0x…: names, organisations and registration numbers of accounts. Their hashes are on the chain, salted.
+
+An account may have several texts: a new one is written here before the chain vouches for it, and may never be. So
+whoever reads says what the chain has.
+"""
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, delete, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from app.core.identifiers import Address
 from app.store.engine import Database
 from app.store.tables import DirectoryEntryRow
 
 _BELIEVED_S = 5.0
+# A text that the chain did not take up in a week is not on its way any more.
+_WAITS_S = 7 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,12 @@ class Directory:
         self._database = database
         self._clock = clock
         self._capacity = capacity
-        self._known: OrderedDict[Address, tuple[DirectoryEntry | None, float]] = OrderedDict()
+        self._known: OrderedDict[Address, tuple[Sequence[DirectoryEntry], float]] = OrderedDict()
 
-    async def put(self, entry: DirectoryEntry) -> None:
-        """Writes the entry, in place of an earlier one of the account."""
+    async def put(self, entry: DirectoryEntry, vouched: Iterable[bytes] | None = None) -> None:
+        """Writes the entry beside earlier ones of the account. With ``vouched``, the hashes that the chain has for the
+        account: those go that were not taken up in a week.
+        """
         row = DirectoryEntryRow(
             address=entry.address,
             name=entry.name,
@@ -46,35 +55,69 @@ class Directory:
             entry_hash=entry.entry_hash,
             updated_at=int(self._clock()),
         )
-        await self._database.writing(lambda transaction: transaction.merge(row))
-        self._remember(entry.address, entry)
+        kept = None if vouched is None else list(vouched)
 
-    async def find(self, addresses: Iterable[Address]) -> dict[Address, DirectoryEntry]:
-        """The entries of those of the accounts that have one."""
+        def work(transaction: Session) -> None:
+            if kept is not None:
+                given_up = delete(DirectoryEntryRow).where(
+                    col(DirectoryEntryRow.address) == entry.address,
+                    col(DirectoryEntryRow.updated_at) < int(self._clock()) - _WAITS_S,
+                    col(DirectoryEntryRow.entry_hash).not_in(kept),
+                )
+                transaction.connection().execute(given_up)
+            transaction.merge(row)
+
+        await self._database.writing(work)
+        self._known.pop(entry.address, None)
+
+    async def find(
+        self, addresses: Iterable[Address], on_chain: Mapping[Address, bytes]
+    ) -> dict[Address, DirectoryEntry]:
+        """The entries of those of the accounts that have one: that of the hash in ``on_chain``, else the newest."""
         asked = list(dict.fromkeys(addresses))
         now = self._clock()
         known = {address: self._known.get(address) for address in asked}
         found = {address: one[0] for address, one in known.items() if one is not None and now - one[1] < _BELIEVED_S}
         missing = [address for address in asked if address not in found]
         if missing:
-            query = select(DirectoryEntryRow).where(col(DirectoryEntryRow.address).in_(missing))
-            rows = await self._database.reading(lambda transaction: list(transaction.exec(query).all()))
-            read = {Address(row.address): _entry(row) for row in rows}
+            query = _NEWEST_FIRST.where(col(DirectoryEntryRow.address).in_(missing))
+            read = _by_account(await self._read(query))
             for address in missing:
-                self._remember(address, read.get(address))
-                found[address] = read.get(address)
-        return {address: entry for address, entry in found.items() if entry is not None}
+                found[address] = read.get(address, ())
+                self._remember(address, found[address])
+        return {address: _chosen(texts, on_chain) for address, texts in found.items() if texts}
 
-    async def all(self, limit: int = 10_000) -> list[DirectoryEntry]:
-        """Everyone in the directory, by name."""
-        query = select(DirectoryEntryRow).order_by(col(DirectoryEntryRow.name)).limit(limit)
+    async def all(self, on_chain: Mapping[Address, bytes], limit: int = 10_000) -> list[DirectoryEntry]:
+        """Everyone in the directory, by name, each by the same choice."""
+        texts = _by_account(await self._read(_NEWEST_FIRST)).values()
+        return sorted((_chosen(one, on_chain) for one in texts), key=lambda entry: entry.name)[:limit]
+
+    async def _read(self, query: SelectOfScalar[DirectoryEntryRow]) -> list[DirectoryEntry]:
         return await self._database.reading(lambda transaction: [_entry(row) for row in transaction.exec(query).all()])
 
-    def _remember(self, address: Address, entry: DirectoryEntry | None) -> None:
-        self._known[address] = (entry, self._clock())
+    def _remember(self, address: Address, texts: Sequence[DirectoryEntry]) -> None:
+        self._known[address] = (texts, self._clock())
         self._known.move_to_end(address)
         while len(self._known) > self._capacity:
             self._known.popitem(last=False)
+
+
+_NEWEST_FIRST = select(DirectoryEntryRow).order_by(
+    col(DirectoryEntryRow.updated_at).desc(), col(DirectoryEntryRow.entry_hash)
+)
+
+
+def _by_account(entries: Iterable[DirectoryEntry]) -> dict[Address, list[DirectoryEntry]]:
+    found: dict[Address, list[DirectoryEntry]] = {}
+    for entry in entries:
+        found.setdefault(entry.address, []).append(entry)
+    return found
+
+
+def _chosen(texts: Sequence[DirectoryEntry], on_chain: Mapping[Address, bytes]) -> DirectoryEntry:
+    """``texts`` are one account's, the newest first, at least one."""
+    wanted = on_chain.get(texts[0].address)
+    return next((one for one in texts if one.entry_hash == wanted), texts[0])
 
 
 def _entry(row: DirectoryEntryRow) -> DirectoryEntry:

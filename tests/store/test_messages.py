@@ -114,14 +114,33 @@ async def test_the_directory_says_who_somebody_is_and_forgets_in_time(url: str, 
     entries = [
         DirectoryEntry(Address(bytes([n]) * 20), f"Dr. {n}", "Hospital", str(n), b"s" * 32, b"h" * 32) for n in range(3)
     ]
-    assert await there.find([entries[0].address]) == {}
+    assert await there.find([entries[0].address], {}) == {}
     for entry in entries:
         await here.put(entry)
-    assert await here.find([entry.address for entry in entries]) == {entry.address: entry for entry in entries}
-    assert await here.all() == entries
-    assert await there.find([entries[0].address]) == {}  # believed for a while
+    assert await here.find([entry.address for entry in entries], {}) == {entry.address: entry for entry in entries}
+    assert await here.all({}) == entries
+    assert await there.find([entries[0].address], {}) == {}  # believed for a while
     now[0] = 31
-    assert await there.find([entries[0].address]) == {entries[0].address: entries[0]}
+    assert await there.find([entries[0].address], {}) == {entries[0].address: entries[0]}
+
+
+async def test_a_text_on_its_way_takes_the_place_of_none_before_the_chain_says_so(url: str, opened: Opened) -> None:
+    now = [0.0]
+    directory = Directory(opened(url), clock=lambda: now[0])
+    account = Address(b"a" * 20)
+    old, new, third = (
+        DirectoryEntry(account, name, "", "", b"s" * 32, name.encode().ljust(32)) for name in ("Old", "New", "Third")
+    )
+    await directory.put(old)
+    now[0] = 10
+    await directory.put(new)
+    for on_chain, chosen in ((old.entry_hash, old), (new.entry_hash, new), (b"?" * 32, new)):
+        assert await directory.find([account], {account: on_chain}) == {account: chosen}
+        assert await directory.all({account: on_chain}) == [chosen]
+    now[0] = 10 + 8 * 86_400
+    await directory.put(third, [old.entry_hash])  # the other was not taken up in a week
+    for on_chain, chosen in ((old.entry_hash, old), (new.entry_hash, third), (third.entry_hash, third)):
+        assert await directory.find([account], {account: on_chain}) == {account: chosen}
 
 
 async def test_more_than_one_statement_can_name_become_final_together(database: Database) -> None:

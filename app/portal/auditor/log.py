@@ -65,7 +65,7 @@ async def log(request: Request, caller: Reader, asked: Annotated[Asked, Depends(
     found = await _found(wiring, asked, cursor)
     actors = {one.actor for one in found.accesses}
     names = {actor: await grantee_name(wiring, caller.standing, person(actor)) for actor in actors}
-    people = await wiring.directory.all()
+    people = await wiring.directory.all(caller.standing.head.directory)
     return page(
         request,
         "auditor/log.html",

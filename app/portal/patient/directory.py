@@ -37,7 +37,7 @@ async def search(wiring: Wiring, caller: Caller, text: str) -> list[Known]:
     words = _folded(text).split()
     teams = {directory_account(team): team for team in caller.standing.head.teams}
     found = []
-    for entry in await wiring.directory.all():
+    for entry in await wiring.directory.all(caller.standing.head.directory):
         place = _folded(f"{entry.name} {entry.organisation}")
         if not all(word in place for word in words) or not _vouched(caller, entry):
             continue
@@ -53,7 +53,7 @@ async def search(wiring: Wiring, caller: Caller, text: str) -> list[Known]:
 async def look_up(wiring: Wiring, caller: Caller, grantee: Grantee) -> Known:
     """Who a grantee is, whether or not the directory knows them."""
     account = directory_account(grantee)
-    entry = (await wiring.directory.find([account])).get(account)
+    entry = (await wiring.directory.find([account], caller.standing.head.directory)).get(account)
     team = grantee if person(account) != grantee else None
     if entry is None or not _vouched(caller, entry):
         written = to_hex(grantee) if team is not None else checksum(account)

@@ -81,7 +81,9 @@ class AccessRequestRow(Row, table=True):
 
 
 class DirectoryEntryRow(Row, table=True):
-    """Who an account is, in words. The chain holds ``entry_hash``; the salt keeps it from being guessed."""
+    """Who an account is, in words. The chain holds ``entry_hash``; the salt keeps it from being guessed. There may be
+    several of one account: which of them counts, the chain says.
+    """
 
     __tablename__ = "directory_entry"
 
@@ -90,5 +92,5 @@ class DirectoryEntryRow(Row, table=True):
     organisation: str = Field(sa_type=Text)
     registration: str = Field(sa_type=Text)
     salt: bytes
-    entry_hash: bytes
+    entry_hash: bytes = Field(primary_key=True)
     updated_at: int = Field(sa_type=BigInteger)
