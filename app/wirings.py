@@ -1,11 +1,11 @@
 """What the loops, the API and the data path are made of, put together from the ground that `main` lays."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from app.alarms import Alarms
 from app.api.oauth.ground import OauthGround
 from app.api.oauth.id_tokens import SigningKey
 from app.api.oauth.server import OauthServer
@@ -14,6 +14,7 @@ from app.api.siwe_message import Place
 from app.api.wiring import Condition, EmergencyRules
 from app.api.wiring import Wiring as ApiWiring
 from app.chain.contracts import Contracts
+from app.chain.default_admin import DefaultAdmin
 from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
 from app.chain.vouching import Vouching
@@ -21,10 +22,10 @@ from app.core.consent.mirror import Standing
 from app.core.identifiers import StudyKey, StudyUid, UnixTime
 from app.core.pseudonym import study_key
 from app.gateway.front import MOUNT
-from app.gateway.ports import Alarm, GatewayLimits
+from app.gateway.ports import GatewayLimits
 from app.gateway.ports import Wiring as GatewayWiring
 from app.keys import RECORDER_INDEX, RELAYER_INDEX, account
-from app.loops.backlog_watch import BacklogState, BacklogWatch
+from app.loops.backlog_watch import BacklogWatch
 from app.loops.follow import Follower, Rules
 from app.loops.lane import Lane
 from app.loops.lane_chain import NodesChain
@@ -56,8 +57,6 @@ from app.store.sessions import Sessions
 from app.store.siwe_nonces import SiweNonces
 from app.store.verifications import Verifications
 
-_LOG = logging.getLogger(__name__)
-
 _CLAIM_LIFETIME_S = 14 * 86400
 
 Say = Callable[[str], None]
@@ -78,6 +77,7 @@ class Ground:
     say: Say
     durable: Callable[[], int] | None
     move_delay_s: int
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def submitter_over(ground: Ground, journal: Journal) -> Submitter:
         planner=LogPlanner(recorder, LogBatches(ground.database), chain, Pace(flush_s=settings.log_flush_s)),
         relayer=Lane(account(settings.relayer_key, RELAYER_INDEX), outbox, chain),
         leadership=Leadership(ground.database, "submit"),
-        watch=BacklogWatch(journal.backlog, settings.backlog_alarm_s, _late),
+        watch=BacklogWatch(journal.backlog, settings.backlog_alarm_s, ground.alarms.backlog),
     )
 
 
@@ -152,7 +152,7 @@ def api_wiring(
         standing=follower.standing,
         snapshot=lambda: _snapshot(follower, settings.emergency_snapshot_s),
         emergency_rules=rules,
-        condition=lambda: _condition(follower, submitter, telling),
+        condition=lambda: _condition(ground, follower, submitter, telling),
         wake_relay=submitter.wake,
         clock=_now,
         random_bytes=os.urandom,
@@ -186,6 +186,7 @@ def api_wiring(
         reach=telling.reach,
         typesetter=Typesetter(),
         vouching=Vouching(ground.nodes, ground.contracts, ground.deployment),
+        default_admin=DefaultAdmin(ground.nodes, ground.contracts),
         guardian_names=GuardianNames(database),
         recoveries=Recoveries(database),
         erasures=Erasures(database, kept.patients),
@@ -220,7 +221,7 @@ def data_path_wiring(ground: Ground, follower: Follower, api: ApiWiring, noticed
         clock=time.time,
         monotonic=time.monotonic,
         random_bytes=os.urandom,
-        alarm=_alarm,
+        alarm=ground.alarms.archive,
         public_url=settings.origin_url + MOUNT.decode(),
         gateway_id=settings.gateway_id,
         limits=GatewayLimits(
@@ -240,7 +241,7 @@ def _now() -> UnixTime:
     return UnixTime(int(time.time()))
 
 
-def _condition(follower: Follower, submitter: Submitter, telling: Outgoing) -> Condition:
+def _condition(ground: Ground, follower: Follower, submitter: Submitter, telling: Outgoing) -> Condition:
     health, state, notices = follower.health(), submitter.state(), telling.teller.count()
     return Condition(
         chain_problem=health.problem,
@@ -253,23 +254,10 @@ def _condition(follower: Follower, submitter: Submitter, telling: Outgoing) -> C
         trouble=tuple(one.value for one in state.trouble),
         notices_waiting=notices.waiting,
         notices_given_up=notices.given_up,
+        alarms=ground.alarms.counts(),
     )
-
-
-def _alarm(kind: Alarm) -> None:
-    if kind is Alarm.CREDENTIALS_REFUSED:
-        _LOG.error("ALARM: the archive refuses this gateway's credentials (%s)", kind.value)
-    else:
-        _LOG.error("ALARM: the archive's answer was refused (%s)", kind.value)
 
 
 def _snapshot(follower: Follower, oldest_s: float) -> tuple[Standing, float] | None:
     last = follower.last_standing()
     return last if last is not None and last[1] <= oldest_s else None
-
-
-def _late(state: BacklogState) -> None:
-    if state.late:
-        _LOG.error("ALARM: %d access records wait, the oldest for %d s", state.waiting, state.oldest_age_s)
-    else:
-        _LOG.warning("the access log has caught up: %d records wait", state.waiting)

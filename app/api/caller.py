@@ -21,11 +21,15 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in actor at one moment: every question below is answered on one standing and one time."""
+    """A signed-in actor at one moment: every question below is answered on one standing and one time.
+
+    ``is_admin``: they are the chain's default admin, as far as pages are concerned; the API asks anew.
+    """
 
     session: Session
     standing: Standing
     now: UnixTime
+    is_admin: bool = False
 
     @property
     def actor(self) -> Address:

@@ -1,5 +1,6 @@
 """Emergencies as the API shows them: who, when, how far on the chain, what was found, and to some the reason."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from app.api.wiring import Wiring
 from app.api.wording import grantee_name
 from app.core.consent.basis import person
 from app.core.consent.emergencies import Emergency
+from app.core.consent.mirror import Standing
 from app.core.consent.terms import Finding, Role
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Address, BasisId, EmergencyId, PatientKey, UnixTime
@@ -62,6 +64,19 @@ async def emergency_views(wiring: Wiring, caller: Caller) -> list[dict[str, Any]
     return sorted(views, key=lambda view: (-view["valid_from"], view["id"]))
 
 
+async def emergency_states(wiring: Wiring, standing: Standing, now: UnixTime) -> Counter[str]:
+    """How many emergencies there are in each state, of whomever: no more than that is told."""
+    stored = {one.opening.emergency_id: one for one in await wiring.emergencies.all()}
+    states: Counter[str] = Counter()
+    for identity in stored.keys() | standing.head.emergencies.keys():
+        on_chain, here = standing.head.emergencies.get(identity), stored.get(identity)
+        end = here.opening.window.end if here is not None else standing.head.emergencies[identity].window.end
+        landed = on_chain is not None and on_chain.review is not None
+        under_way = here is not None and here.review is not None and here.review.call.state is not CallState.FAILED
+        states[_state(now, end, reviewed=landed or under_way)] += 1
+    return states
+
+
 async def emergency_view(wiring: Wiring, caller: Caller, identity: EmergencyId) -> dict[str, Any] | None:
     """One of them with the ids of its access records; None where the caller may not know of it."""
     stored = await wiring.emergencies.find(identity)
@@ -105,7 +120,7 @@ async def _view(
         "valid_from": window.start,
         "valid_until": window.end,
         "status": _status(caller, identity, stored, on_chain),
-        "state": _state(caller.now, window.end, review),
+        "state": _state(caller.now, window.end, reviewed=review is not None),
         "snapshot_age_s": None if stored is None else stored.opening.snapshot_age_s,
         "review": review,
     }
@@ -138,9 +153,9 @@ def _status(caller: Caller, identity: EmergencyId, stored: StoredEmergency | Non
     return "failed" if stored is not None and stored.call.state is CallState.FAILED else "submitted"
 
 
-def _state(now: UnixTime, until: UnixTime, review: dict[str, Any] | None) -> str:
+def _state(now: UnixTime, until: UnixTime, *, reviewed: bool) -> str:
     """What is to be done about it."""
-    if review is not None:
+    if reviewed:
         return "reviewed"
     if now < until:
         return "open"

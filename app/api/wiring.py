@@ -10,6 +10,7 @@ from app.api.oauth.server import OauthServer
 from app.api.reports.typesetting import Typesetter
 from app.api.siwe_message import Place
 from app.chain.contracts import CallData, Contracts
+from app.chain.default_admin import DefaultAdmin
 from app.chain.deployment import Deployment
 from app.chain.nodes import Nodes
 from app.chain.vouching import Vouching
@@ -45,7 +46,7 @@ class Condition:
     ``chain_problem``: why the chain is not followed; None while it is. ``lag``: blocks between the nodes' head and
     ours. ``late``: the oldest record has waited too long for its block. ``trouble``: what keeps the log or the relayed
     messages from the chain. ``notices_waiting`` and ``notices_given_up``: messages to people that are still to be
-    delivered, and those that could not be.
+    delivered, and those that could not be. ``alarms``: each kind that was raised since the start, and how often.
     """
 
     chain_problem: str | None
@@ -58,6 +59,7 @@ class Condition:
     trouble: tuple[str, ...]
     notices_waiting: int
     notices_given_up: int
+    alarms: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Wiring:
     reach: Reach
     typesetter: Typesetter
     vouching: Vouching
+    default_admin: DefaultAdmin
     guardian_names: GuardianNames
     recoveries: Recoveries
     erasures: Erasures

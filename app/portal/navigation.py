@@ -16,17 +16,20 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One page in the navigation. ``icon`` names a picture of static/icons.svg."""
+    """One page in the navigation. ``icon`` names a picture of static/icons.svg. ``is_for``: who of the section has it;
+    None: everybody.
+    """
 
     path: str
     title: str
     icon: str
+    is_for: Callable[[Caller], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
     """A room of the portal. ``folder`` holds its ``templates``, ``static`` and ``languages``; ``is_for`` says whether a
-    signed-in person has it. The first entry is where the section begins.
+    signed-in person has it. The first entry of theirs is where the section begins.
     """
 
     name: str
@@ -36,9 +39,12 @@ class Section:
     router: APIRouter
     folder: Path
 
-    @property
-    def home(self) -> str:
-        return self.entries[0].path
+    def entries_of(self, caller: Caller) -> list[Entry]:
+        return [one for one in self.entries if one.is_for is None or one.is_for(caller)]
+
+    def home_of(self, caller: Caller) -> str:
+        """Where the section begins for somebody who has it."""
+        return self.entries_of(caller)[0].path
 
     def holds(self, path: str) -> bool:
         """Whether a page belongs to the section."""

@@ -32,7 +32,9 @@ async def start(request: Request) -> Response:
     """Whoever has a section begins there."""
     caller = await caller_or_none(request)
     section = next((one for one in site_of(request).sections if caller is not None and one.is_for(caller)), None)
-    return page(request, "start.html") if section is None else RedirectResponse(section.home, 303, _GOING)
+    if caller is None or section is None:
+        return page(request, "start.html")
+    return RedirectResponse(section.home_of(caller), 303, _GOING)
 
 
 @router.api_route("/about", methods=READ)

@@ -134,6 +134,7 @@ def _frame(request: Request, site: Site, language: Language) -> dict[str, object
         "actor": "" if session is None else f"0x{session.actor.hex()}",
         "sections": sections,
         "section": section,
+        "caller": caller,
         "entry": None if section is None else current(section, path),
         "here": path + (f"?{query}" if (query := request.scope["query_string"].decode("latin-1")) else ""),
         "asset": site.parts.address,

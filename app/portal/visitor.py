@@ -58,8 +58,10 @@ async def reader_of(request: Request) -> Caller:
     session = await session_of(request)
     if session is None:
         raise NotSignedInError
-    standing, now = known_standing(wiring_of(request))
-    request.state.caller = Caller(session, standing, now)
+    wiring = wiring_of(request)
+    standing, now = known_standing(wiring)
+    is_admin = await wiring.default_admin.find() == session.actor
+    request.state.caller = Caller(session, standing, now, is_admin)
     return request.state.caller  # type: ignore[no-any-return]
 
 

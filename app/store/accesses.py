@@ -85,6 +85,7 @@ class AccessFilter:
 
 
 EVERY_ACCESS = AccessFilter()
+HOUR_S = 3600
 WEEK_S = 7 * 86400
 # Unix time began on a Thursday; weeks begin on Mondays (ISO 8601).
 FIRST_MONDAY_S = 4 * 86400
@@ -110,6 +111,14 @@ class Accesses:
         query = sa.select(week, sa.func.count()).where(_wanted(patient, wanted)).group_by(week)
         rows = await self._database.reading(lambda transaction: transaction.connection().execute(query).all())
         return {UnixTime(int(row[0]) * WEEK_S + FIRST_MONDAY_S): int(row[1]) for row in sorted(map(tuple, rows))}
+
+    async def by_hour(self, since: UnixTime) -> dict[UnixTime, int]:
+        """How many accesses to anybody there were in each hour that had any, by its beginning."""
+        length = sa.literal_column(str(HOUR_S), sa.BigInteger)
+        hour = col(AccessRecordRow.at) // length
+        query = sa.select(hour, sa.func.count()).where(col(AccessRecordRow.at) >= since).group_by(hour)
+        rows = await self._database.reading(lambda transaction: transaction.connection().execute(query).all())
+        return {UnixTime(int(row[0]) * HOUR_S): int(row[1]) for row in sorted(map(tuple, rows))}
 
     async def actors_of(self, patient: PatientKey, limit: int = 500) -> list[Address]:
         """Everybody who ever looked at the patient's images."""

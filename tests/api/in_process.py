@@ -55,6 +55,7 @@ SIGNING_KEY = SigningKey(bytes(range(1, 33)))
 PATIENT, PHYSICIAN, AUDITOR, STRANGER, REGISTRAR, GUARDIAN, RELAYER = (
     Address(bytes([n]) * 20) for n in (1, 2, 3, 4, 5, 6, 7)
 )
+ADMIN = Address(b"\x0a" * 20)
 PATIENT_KEY = PatientKey(bytes([7]) * 32)
 DEPLOYMENT = Deployment(
     CHAIN_ID,
@@ -103,12 +104,23 @@ class Vouchers:
 
 
 @dataclass(slots=True)
+class Admin:
+    """Who the default admin is, as a test says; None: the nodes do not say."""
+
+    known: Address | None = ADMIN
+
+    async def find(self) -> Address | None:
+        return self.known
+
+
+@dataclass(slots=True)
 class InProcess:
     """``state`` is what the chain says at the head; ``final`` is what it says finally, the same unless given."""
 
     database: Database
     origin: SilentOrigin = field(default_factory=SilentOrigin)
     vouching: Vouchers = field(default_factory=Vouchers)
+    admin: Admin = field(default_factory=Admin)
     state: State = field(default_factory=lambda: fold_all(GENESIS, BEFORE))
     final: State | None = None
     now: UnixTime = NOW
@@ -152,6 +164,7 @@ class InProcess:
                 reach=Reach(mail=True, webhooks=True, private_webhooks=False),
                 typesetter=Typesetter(),
                 vouching=self.vouching,
+                default_admin=self.admin,
                 guardian_names=GuardianNames(self.database),
                 recoveries=Recoveries(self.database, clock=lambda: self.now),
                 erasures=Erasures(self.database, patients, clock=lambda: self.now),

@@ -58,7 +58,7 @@ class Clinic:
 
     def window(self, who: str | None = "patient1", size: str = "desk", **context: Any) -> Window:
         """A window of that size, signed in by a session that a wallet's signature made."""
-        wallet = None if who is None else Wallet(self.live.account(who))
+        wallet = None if who is None else Wallet(self.live.account(who), rpc_url=self.live.rpc_url)
         window = Window(
             self.browser, self.origin, wallet, self.live.rpc_url, viewport=SIZES[size], locale="en-GB", **context
         )

@@ -4,7 +4,7 @@
   const provider = Object.freeze({
     async request({ method, params }) {
       // A window of the wallet that was closed or lies behind others: nobody ever answers
-      if (window.walletIsSilent && method.startsWith("eth_sign")) await new Promise(() => {});
+      if (window.walletIsSilent && (method.startsWith("eth_sign") || method === "eth_sendTransaction")) await new Promise(() => {});
       const { result, error } = await window.walletAsked(method, params ?? []);
       if (error) throw Object.assign(new Error(error.message), { code: error.code });
       return result;

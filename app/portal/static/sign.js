@@ -1,21 +1,16 @@
 // One signature, from the text to what became of it: the document is fetched, its own words are shown, the wallet or the
 // passkey signs that very document, it is handed in, and the page tells how far it has come.
 
-import { get, post, Refused, signInAddress } from "./api.js";
-import { dialog } from "./dialog.js";
+import { post } from "./api.js";
 import { element } from "./elements.js";
 import { signWithPasskey } from "./passkey.js";
-import { inWords, signTypedData } from "./wallet.js";
+import { Steps } from "./steps.js";
+import { signTypedData } from "./wallet.js";
 import { _ } from "./words.js";
 
 // How an account signs a document, by the session's `data-signer`. A passkey's way is added here, and nowhere else:
 // a function of the document that resolves to the signature in hexadecimal, and throws Refused or what it failed with.
 const SIGNERS = { wallet: signTypedData, passkey: signWithPasskey };
-
-const LOOK_MS = 1000;
-const SLOW_MS = 15_000;
-// A wallet's window that was closed or hidden tells nobody
-const SILENT_MS = 12_000;
 
 let busy = false;
 
@@ -40,7 +35,7 @@ export function wordsOf(document_) {
 export async function signed({ title, issue, send, follow = null, settled = () => "done", more = {}, handedIn = async () => {}, atOnce = "", done }) {
   if (busy) return null; // the first of two clicks is at it
   busy = true;
-  const steps = new Steps(title);
+  const steps = new Signing(title);
   try {
     const issued = await steps.issued(issue);
     const signature = await steps.signature(issued.typed_data);
@@ -61,32 +56,10 @@ export async function signed({ title, issue, send, follow = null, settled = () =
   }
 }
 
-class Steps {
-  constructor(title) {
-    this.words = element("blockquote", { class: "said", lang: "en", tabindex: "0", hidden: true });
-    this.progress = element("p", { role: "status", class: "waiting" }, _("One moment …"));
-    this.alert = element("div", { role: "alert" });
-    this.button = element("button", { type: "button", class: "quiet", onclick: () => this.box.close() }, _("Cancel"));
-    this.box = dialog(title, this.words, this.progress, this.alert, element("p", { class: "actions" }, this.button));
-    this.left = false;
-    this.closed = new Promise((resolve) =>
-      this.box.addEventListener("close", () => {
-        this.left = true;
-        resolve();
-      }),
-    );
-    this.box.showModal();
-  }
-
-  waiting(text) {
-    this.progress.className = "waiting";
-    this.progress.textContent = text;
-  }
-
+class Signing extends Steps {
   async issued(issue) {
     const issued = await this.unlessLeft(issue());
-    this.words.textContent = wordsOf(issued.typed_data);
-    this.words.hidden = false;
+    this.show(wordsOf(issued.typed_data));
     return issued;
   }
 
@@ -98,15 +71,7 @@ class Steps {
       return this.unlessLeft(sign(document_));
     }
     this.waiting(_("Read the text, then sign it in your wallet …"));
-    const silent = setTimeout(
-      () => this.waiting(_("Still waiting for your wallet. If its window is not to be seen, open it from your browser's bar.")),
-      SILENT_MS,
-    );
-    try {
-      return await this.unlessLeft(sign(document_));
-    } finally {
-      clearTimeout(silent);
-    }
+    return this.answered(sign(document_));
   }
 
   /** A device asks for a finger and shows no text: whoever signs with a passkey reads it here first, and says so. */
@@ -118,53 +83,5 @@ class Steps {
       this.button.before(go);
       go.focus();
     }).finally(() => this.button.previousElementSibling.remove());
-  }
-
-  /** Whoever closes the dialog before it is handed in wants nothing handed in, whatever the wallet says later. */
-  async unlessLeft(promise) {
-    const left = this.closed.then(() => {
-      throw new Refused(_("You left, so nothing was sent."), "left");
-    });
-    left.catch(() => {});
-    return Promise.race([promise, left]);
-  }
-
-  async followed(answer, { follow, settled, atOnce, done }) {
-    this.button.textContent = _("Close");
-    const begun = Date.now();
-    const said = [atOnce, _("It is on its way to the chain …")].filter(Boolean).join(" ");
-    this.waiting(said);
-    let state = follow === null ? "done" : "";
-    while (state === "" && !this.left) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      state = await get(follow(answer)).then(settled, (error) => {
-        // A gateway that is away for a moment loses nothing that it has taken
-        if (error.problem === "unauthenticated") throw error;
-        return "";
-      });
-      if (state === "" && Date.now() - begun > SLOW_MS) {
-        this.waiting([atOnce, _("It is still on its way to the chain. You may close this page: it goes on by itself.")].filter(Boolean).join(" "));
-      }
-    }
-    if (this.left) return;
-    if (state === "failed") {
-      throw new Refused(_("The chain did not take it, so nothing was changed. Load the page again, then try once more."), "failed");
-    }
-    this.progress.className = "note";
-    this.progress.textContent = done;
-    this.button.focus();
-    await this.closed;
-  }
-
-  async failed(error) {
-    this.progress.textContent = "";
-    this.progress.className = "";
-    this.alert.replaceChildren(element("p", { class: "alert" }, inWords(error)));
-    if (error.problem === "unauthenticated") {
-      this.alert.append(element("p", { class: "actions" }, element("a", { class: "button", href: signInAddress() }, _("Sign in again"))));
-    }
-    this.button.textContent = _("Close");
-    this.button.focus();
-    await this.closed;
   }
 }

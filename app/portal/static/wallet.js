@@ -86,8 +86,8 @@ export async function signTypedDataAs(provider, address, document_) {
   return provider.request({ method: "eth_signTypedData_v4", params: [address, JSON.stringify(document_)] });
 }
 
-/** Wallets sign for the chain that they are on (EIP-712), so they are asked to change to it (EIP-3326). */
-async function mustBeOn(provider, chainId) {
+/** Wallets sign (EIP-712) and send for the chain that they are on, so they are asked to change to it (EIP-3326). */
+export async function mustBeOn(provider, chainId) {
   const wanted = "0x" + BigInt(chainId).toString(16);
   const current = () => provider.request({ method: "eth_chainId" });
   if (BigInt(await current()) === BigInt(wanted)) return;

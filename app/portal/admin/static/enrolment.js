@@ -14,13 +14,10 @@ function asked() {
   return ward.value ? { ...body, ward_until: Math.floor(Date.parse(`${ward.value}T00:00:00Z`) / 1000) } : body;
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+async function enrol(body, button) {
   clearNotices();
-  const button = form.querySelector("button");
   button.disabled = true;
   try {
-    const body = asked();
     const made = await post("/api/enrolments", body);
     showLetter(form, { whom: body.patient_id, code: made.code, url: made.claim_url, until: made.expires_at });
   } catch (error) {
@@ -31,4 +28,17 @@ form.addEventListener("submit", async (event) => {
     }[error.problem];
     notice("bad", said ?? inWords(error));
   }
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  enrol(asked(), form.querySelector("button"));
 });
+
+// Until somebody takes charge, a new letter takes the place of the one before
+for (const button of document.querySelectorAll(".again")) {
+  button.addEventListener("click", () => {
+    const { id, issuer, ward } = button.dataset;
+    enrol({ patient_id: id, issuer, ...(ward ? { ward_until: Number(ward) } : {}) }, button);
+  });
+}
