@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -188,6 +189,12 @@ async def test_who_is_not_vouched_for_is_not_called_by_name(portal: Portal) -> N
     assert "verified by nobody" not in said
     entry = DirectoryEntry(PHYSICIAN, "Dr. Forged", "Elsewhere", "", bytes(32), bytes(32))
     await portal.api.wiring.directory.put(entry)
+    said = (await portal.open("/patient/requests", PATIENT)).text
+    assert "Dr. Ines Castellan" in said, "another text beside it takes nothing away"
+    assert "Forged" not in said
+    # In the very place of the one that the chain vouches for
+    vouched = portal.api.state.directory[PHYSICIAN]
+    await portal.api.wiring.directory.put(replace(entry, entry_hash=vouched))
     for path in ("/patient/requests", "/patient/consents", "/patient/consents/new?to=0x" + PHYSICIAN.hex()):
         assert "Forged" not in (await portal.open(path, PATIENT)).text
     assert "verified by nobody" in (await portal.open("/patient/requests", PATIENT)).text

@@ -197,6 +197,11 @@ async def test_a_filter_keeps_just_what_it_asks_for(database: Database, rng: ran
         assert {monday_before(monday): count for monday, count in counted.items()} == weeks
         assert all(monday % 86400 == 0 for monday in counted)
         assert list(counted) == sorted(counted)
+    since = UnixTime(sorted(record.at for record in (e.record for e in entries))[len(entries) // 3])
+    hours = await accesses.by_hour(since)
+    wanted_hours = Counter(e.record.at // 3600 * 3600 for e in entries if e.record.at >= since)
+    assert hours == wanted_hours
+    assert list(hours) == sorted(hours)
     assert set(await accesses.actors_of(patient)) == {e.record.actor for e in entries if e.record.patient == patient}
     first = await accesses.matching(patient, EVERY_ACCESS, 7)
     second = await accesses.matching(patient, EVERY_ACCESS, 7, first.cursor)
