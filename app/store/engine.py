@@ -11,6 +11,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 5_000
+_TURN_S = 0.02
 # A statement takes 32,766 parameters in SQLite as it is usually built and 65,535 in PostgreSQL, which also runs out of
 # stack over a few thousand pairs.
 _MOST_NAMED = 1_000
@@ -192,9 +194,9 @@ def _open_sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _set_up(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        _write_ahead(connection)
         for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
             "synchronous=FULL",
             "fullfsync=ON",  # macOS: fsync alone does not reach the platter there
             "foreign_keys=ON",
@@ -210,6 +212,24 @@ def _open_sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Makes the file one with a write-ahead log, which it then stays.
+
+    SQLite does not wait for the file's lock there, whatever the busy timeout, so two gateways that start together on a
+    new file are told to by turns; raises sqlite3.OperationalError after that time.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(_TURN_S)
+        else:
+            return
 
 
 def _open_postgres(url: URL) -> Engine:

@@ -28,7 +28,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 def _makes(command: str) -> str:
     """What that target would run, its environment being there."""
-    return subprocess.run(["make", "-n", command], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["make", "--no-print-directory", "-n", command], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_the_tutorial_leads_where_it_says(stack: Live) -> None:

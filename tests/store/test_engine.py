@@ -1,7 +1,10 @@
 """Which databases are opened, and that their errors say nothing they should not."""
 
+import sqlite3
 import stat
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -47,6 +50,18 @@ def test_a_server_that_does_not_sync_is_refused(empty_url: str, opened: Opened) 
     finally:
         with psycopg.connect(empty_url, autocommit=True) as connection:
             connection.execute("ALTER ROLE postgres RESET synchronous_commit")
+
+
+@pytest.mark.parametrize("held", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_new_file_that_another_gateway_is_setting_up_is_waited_for(tmp_path: Path, held: str) -> None:
+    """SQLite itself does not wait for the first of the two before it changes to a write-ahead log."""
+    file = tmp_path / "store.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute(held)
+        let_go = threading.Timer(0.3, other.execute, ["COMMIT"])
+        let_go.start()
+        open_database(f"sqlite:///{file}").close()
+        let_go.join()
 
 
 @pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
