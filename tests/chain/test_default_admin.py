@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any, cast
 
-from app.chain.contracts import Contracts
 from app.chain.default_admin import DefaultAdmin
 from app.chain.nodes import Nodes
 from app.chain.rpc import NodeUnavailableError

@@ -3,25 +3,24 @@ their state.
 """
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.alarms import LATE, Alarms
+from app.core.consent.terms import Role
+from app.core.identifiers import UnixTime
 from app.gateway.ports import Alarm
 from app.loops.backlog_watch import BacklogState
 from app.loops.lane import Trouble
 from app.portal.admin.health import ALARMS, TROUBLES
 from app.portal.admin.hours import HOURS, chart_of, since
 from app.portal.admin.roles import WORDS
-from app.portal.language import languages
-from app.core.consent.terms import Role
-from app.core.identifiers import UnixTime
+from app.portal.language import Languages
 
 _NOW = UnixTime(1_790_001_234)
+_ENGLISH = Languages([]).source
 
 
 def test_every_alarm_trouble_and_role_has_words() -> None:

@@ -6,8 +6,8 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
