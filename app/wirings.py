@@ -45,6 +45,7 @@ from app.store.engine import Database
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
 from app.store.identity_desk import IdentityDesk
+from app.store.invitations import Invitations
 from app.store.journal import Journal
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
@@ -189,6 +190,7 @@ def api_wiring(
         default_admin=DefaultAdmin(ground.nodes, ground.contracts),
         guardian_names=GuardianNames(database),
         recoveries=Recoveries(database),
+        invitations=Invitations(database),
         erasures=Erasures(database, kept.patients),
         identities=IdentityDesk(database, kept.patients),
     )

@@ -24,6 +24,7 @@ from app.api import (
     guardians,
     health,
     identities,
+    invitations,
     passkeys,
     patients,
     recoveries,
@@ -44,6 +45,7 @@ from app.store.engine import ConflictError, StoreUnavailableError
 _MODULES = (
     signin,
     passkeys,
+    invitations,
     consents,
     care_teams,
     roles,

@@ -1,4 +1,4 @@
-"""The one-time code from the desk, as the API reads it."""
+"""The one-time codes from the desk, as the API reads them."""
 
 from app.core.consent.mirror import Standing
 from app.core.consent.state import Patient
@@ -9,10 +9,15 @@ from app.core.signing.claim_code import claim_address, claim_key, read_code
 
 def address_of(code: str) -> Address:
     """The account of the code's claim key. Raises 404 for what is no code."""
+    return claim_address(claim_key(digits_of(code)))
+
+
+def digits_of(code: str) -> str:
+    """What a code says, however it was typed. Raises 404 for what is no code."""
     digits = read_code(code)
     if digits is None:
         raise ProblemError(problem("not-found"))
-    return claim_address(claim_key(digits))
+    return digits
 
 
 def claimable(standing: Standing, address: Address, now: UnixTime) -> Patient:

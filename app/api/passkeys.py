@@ -1,5 +1,6 @@
 """Passkeys (WebAuthn): made with a code from the desk or by somebody signed in, and signed in with."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
 from app.api.caller import known_standing, session_of
-from app.api.claim_codes import address_of, claimable
+from app.api.claim_codes import claimable, digits_of
 from app.api.hexadecimal import checksum, to_hex
 from app.api.passkey_ceremonies import (
     Known,
@@ -22,6 +23,7 @@ from app.api.signin import enter, entry_of
 from app.api.wiring import wiring_of
 from app.core.consent.basis import ADDRESS_BYTES, actor_of
 from app.core.http.problem import ProblemError, problem
+from app.core.signing.claim_code import claim_address, claim_key, invitation_hash
 from app.core.signing.passkey import websafe
 from app.store.passkeys import Passkey
 
@@ -37,7 +39,7 @@ _PartText = Annotated[str, Field(max_length=8192, pattern=r"^[A-Za-z0-9_-]*$")]
 
 
 class MakingAsked(Strict):
-    """For whom: ``code`` from the desk, or left out by somebody signed in."""
+    """For whom: ``code`` of an enrolment or an invitation, or left out by somebody signed in."""
 
     code: _CodeText | None = None
     name: _NameText = "Consentry"
@@ -98,7 +100,7 @@ async def making_options(
     """Options for ``navigator.credentials.create``."""
     wiring = wiring_of(request)
     maker = await _maker(request, asked.code)
-    issued = await wiring.passkey_challenges.for_making(maker, wiring.clock())
+    issued = await wiring.passkey_challenges.for_making(maker.identity, wiring.clock())
     return {
         "public_key": creation_options(wiring.relying_party, issued.challenge, issued.user_handle, asked.name),
     }
@@ -115,12 +117,15 @@ async def make(request: Request, making: Annotated[Making, Depends(body_of(Makin
     new = None if challenge is None else made(party, challenge, credential)
     if challenge is None or new is None:
         raise ProblemError(problem("bad-signature"))
-    issued = await wiring.passkey_challenges.take(challenge, maker, now)
+    issued = await wiring.passkey_challenges.take(challenge, maker.identity, now)
     if issued is None:
         raise ProblemError(problem("passkey-expired"))
     signer = party.signer(new.key)
     passkey = Passkey(new.credential_id, signer, issued.user_handle, making.name, new.sign_count)
-    await wiring.passkeys.add(passkey, maker, now)
+    if not maker.invited:
+        await wiring.passkeys.add(passkey, maker.identity, now)
+    elif not await wiring.invitations.accept(maker.identity, passkey):
+        raise ProblemError(problem("not-found"))
     return _view(passkey)
 
 
@@ -169,17 +174,28 @@ async def own(request: Request) -> dict[str, Any]:
     return _view(passkey)
 
 
-async def _maker(request: Request, code: str | None) -> bytes:
-    """Who lets the passkey be made: the code's account, or the caller's. Raises 401, 404, 503.
-
-    Nobody else may, or anybody could fill the table.
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Who lets a passkey be made. ``identity``: the code's account, the invitation's hash or the caller's account.
+    ``invited``: by an invitation, which is used up by it.
     """
+
+    identity: bytes
+    invited: bool = False
+
+
+async def _maker(request: Request, code: str | None) -> _Maker:
+    """Raises 401, 404, 503. Nobody else may make one, or anybody could fill the table."""
     if code is None:
-        return (await session_of(request)).actor
-    address = address_of(code)
-    standing, now = known_standing(wiring_of(request))
+        return _Maker((await session_of(request)).actor)
+    wiring, digits = wiring_of(request), digits_of(code)
+    invitation = invitation_hash(digits)
+    if await wiring.invitations.is_open(invitation):
+        return _Maker(invitation, invited=True)
+    address = claim_address(claim_key(digits))
+    standing, now = known_standing(wiring)
     claimable(standing, address, now)
-    return address
+    return _Maker(address)
 
 
 def _view(passkey: Passkey) -> dict[str, Any]:

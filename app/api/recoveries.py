@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn, known_standing, session_of
+from app.api.claim_codes import digits_of
 from app.api.hexadecimal import SignatureText, SignerText, from_hex, identifier, to_hex
 from app.api.recovery_views import Moving, find, moves_of, registrar_view, view
 from app.api.signed import (
@@ -26,7 +27,7 @@ from app.core.consent.state import Move, Patient
 from app.core.consent.terms import Capacity, Role
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Signer, Subject, UnixTime
-from app.core.signing.claim_code import RANDOM_BYTES, make_code, read_code, recovery_hash
+from app.core.signing.claim_code import RANDOM_BYTES, make_code, recovery_hash
 from app.core.signing.messages import MoveAcceptance, MoveVeto
 from app.core.signing.typed_data import words_hash
 from app.store.recoveries import START_MOVE, Recovery
@@ -83,7 +84,7 @@ async def begin(
     if at_head is None or not at_head.claimed:
         raise ProblemError(problem("conflict"))
     code = make_code(wiring.random_bytes(RANDOM_BYTES))
-    recovery = await wiring.recoveries.begin(patient.key, caller.actor, recovery_hash(_digits(code)))
+    recovery = await wiring.recoveries.begin(patient.key, caller.actor, recovery_hash(digits_of(code)))
     url = f"{wiring.place.origin_url}/recover#{code}"
     return {**await registrar_view(wiring, caller, recovery), "code": code, "recovery_url": url}
 
@@ -119,7 +120,7 @@ async def claim(
     call = wiring.contracts.patients.start_move(patient.key, controller)
     await must_be_accepted(wiring, call)
     claimed = await wiring.recoveries.claim(
-        recovery_hash(_digits(asked.code)), controller, wiring.relayed(START_MOVE, recovery.recovery_id, call)
+        recovery_hash(digits_of(asked.code)), controller, wiring.relayed(START_MOVE, recovery.recovery_id, call)
     )
     if claimed is None:
         raise ProblemError(problem("not-found"))
@@ -233,17 +234,10 @@ async def veto(
 
 async def _waiting(wiring: Wiring, code: str) -> Recovery:
     """The recovery that waits for this code. Raises 404, the same for what is no code and for one that is used up."""
-    recovery = await wiring.recoveries.waiting_with(recovery_hash(_digits(code)))
+    recovery = await wiring.recoveries.waiting_with(recovery_hash(digits_of(code)))
     if recovery is None:
         raise ProblemError(problem("not-found"))
     return recovery
-
-
-def _digits(code: str) -> str:
-    digits = read_code(code)
-    if digits is None:
-        raise ProblemError(problem("not-found"))
-    return digits
 
 
 def _movable(patient: Patient | None) -> Patient:

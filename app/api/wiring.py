@@ -28,6 +28,7 @@ from app.store.emergencies import Emergencies
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
 from app.store.identity_desk import IdentityDesk
+from app.store.invitations import Invitations
 from app.store.journal import Journal
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.passkey_challenges import PasskeyChallenges
@@ -124,6 +125,7 @@ class Wiring:
     default_admin: DefaultAdmin
     guardian_names: GuardianNames
     recoveries: Recoveries
+    invitations: Invitations
     erasures: Erasures
     identities: IdentityDesk
 

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from app.portal.claim import router as claim
+from app.portal.join import router as join
 from app.portal.language import SOURCE, Languages
 from app.portal.recover import router as recover
 from app.portal.script_words import ScriptWords
@@ -43,6 +44,7 @@ def add_pages(application: FastAPI, origin_url: str, viewer_dir: Path, browser_r
     application.include_router(start)
     application.include_router(claim)
     application.include_router(recover)
+    application.include_router(join)
     application.add_api_route(MOUNT + "/{path:path}", _part, methods=READ, include_in_schema=False)
     for section in SECTIONS:
         application.include_router(section.router)

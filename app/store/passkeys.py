@@ -32,26 +32,7 @@ class Passkeys:
 
     async def add(self, passkey: Passkey, maker: bytes, now: UnixTime) -> None:
         """Keeps a new passkey. Raises ConflictError for one that is known, and where ``maker`` has made too many."""
-        made = select(func.count()).select_from(PasskeyRow).where(col(PasskeyRow.maker) == maker)
-
-        def work(transaction: Session) -> None:
-            if transaction.exec(made).one() >= MOST_BY_ONE:
-                raise ConflictError("too many passkeys")
-            transaction.add(
-                PasskeyRow(
-                    credential_id=passkey.credential_id,
-                    signer=passkey.signer,
-                    user_handle=passkey.user_handle,
-                    name=passkey.name,
-                    maker=maker,
-                    sign_count=passkey.sign_count,
-                    created_at=now,
-                    used_at=None,
-                )
-            )
-            transaction.flush()
-
-        await self._database.writing(work)
+        await self._database.writing(lambda transaction: keep(transaction, passkey, maker, now))
 
     async def find(self, credential_id: bytes) -> Passkey | None:
         """The passkey of this credential id."""
@@ -77,6 +58,26 @@ class Passkeys:
         )
         changed = await self._database.writing(lambda transaction: transaction.connection().execute(risen).rowcount)
         return changed == 1
+
+
+def keep(transaction: Session, passkey: Passkey, maker: bytes, now: UnixTime) -> None:
+    """What ``Passkeys.add`` does, as a part of more."""
+    made = select(func.count()).select_from(PasskeyRow).where(col(PasskeyRow.maker) == maker)
+    if transaction.exec(made).one() >= MOST_BY_ONE:
+        raise ConflictError("too many passkeys")
+    transaction.add(
+        PasskeyRow(
+            credential_id=passkey.credential_id,
+            signer=passkey.signer,
+            user_handle=passkey.user_handle,
+            name=passkey.name,
+            maker=maker,
+            sign_count=passkey.sign_count,
+            created_at=now,
+            used_at=None,
+        )
+    )
+    transaction.flush()
 
 
 def _passkey(row: PasskeyRow) -> Passkey:

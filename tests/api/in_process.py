@@ -40,6 +40,7 @@ from app.store.engine import Database
 from app.store.erasures import Erasures
 from app.store.guardian_names import GuardianNames
 from app.store.identity_desk import IdentityDesk
+from app.store.invitations import Invitations
 from app.store.outbox import NewCall, Outbox, OutboxCall
 from app.store.passkey_challenges import PasskeyChallenges
 from app.store.passkeys import Passkeys
@@ -156,7 +157,7 @@ class InProcess:
                 patients=patients,
                 consents=Consents(self.database),
                 access_requests=AccessRequests(self.database, clock=lambda: self.now),
-                directory=Directory(self.database),
+                directory=Directory(self.database, clock=lambda: self.now),
                 oauth=OauthServer(
                     OauthGround.over(self.database, "http://localhost:8080", SIGNING_KEY, lambda: self.now, 300, 3_000)
                 ),
@@ -167,6 +168,7 @@ class InProcess:
                 default_admin=self.admin,
                 guardian_names=GuardianNames(self.database),
                 recoveries=Recoveries(self.database, clock=lambda: self.now),
+                invitations=Invitations(self.database, clock=lambda: self.now),
                 erasures=Erasures(self.database, patients, clock=lambda: self.now),
                 contracts=Contracts.of(DEPLOYMENT),
                 relayer=RELAYER,

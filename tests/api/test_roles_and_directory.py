@@ -8,15 +8,16 @@ from app.api.hexadecimal import checksum, to_hex
 from app.chain.contracts import CallData, RevertError
 from app.chain.rpc import NodeRefusedError
 from app.core.consent.basis import directory_account, role_id
-from app.core.consent.events import DirectoryEntrySet, RoleWithdrawn, TeamCreated
+from app.core.consent.events import DirectoryEntrySet, RoleSet, RoleWithdrawn, TeamCreated, TeamPartSet
 from app.core.consent.fold import fold
-from app.core.consent.terms import Role, Window
+from app.core.consent.terms import Role, TeamPart, Window
 from app.core.directory import entry_hash
 from app.core.identifiers import Address, Grantee, UnixTime
 from app.store.directory import DirectoryEntry
 from tests.api.in_process import ADMIN, AUDITOR, NOW, PATIENT, PHYSICIAN, REGISTRAR, STRANGER, InProcess
 
 _ROLE = {"role": "AUDITOR", "account": to_hex(STRANGER), "valid_until": NOW + 86_400}
+_ALWAYS = Window(UnixTime(0), UnixTime(NOW + 86_400))
 _ENTRY = {"account": to_hex(STRANGER), "name": "Dr. New", "organisation": "Here", "registration": "7"}
 _ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/api/roles", None),
@@ -121,6 +122,9 @@ async def test_the_list_says_who_holds_what_and_whether_it_is_final(agreed: InPr
     agreed.final = before
     found = (await agreed.call(REGISTRAR, "GET", "/api/roles")).json()
     assert found["admin"] == checksum(ADMIN)
+    agreed.final = fold(before, RoleSet(role_id(Role.PHYSICIAN), PHYSICIAN, Window(UnixTime(0), UnixTime(NOW + 7))))
+    others = (await agreed.call(REGISTRAR, "GET", "/api/roles")).json()["roles"]
+    assert [one["final"] for one in others] == [False, True], "other days are not final"
     assert [(one["role"], one["account"], one["now"], one["final"]) for one in found["roles"]] == [
         ("PHYSICIAN", checksum(PHYSICIAN), True, True),
         ("REGISTRAR", checksum(REGISTRAR), True, True),
@@ -152,6 +156,20 @@ async def test_a_new_text_takes_the_place_of_the_old_when_the_chain_has_it(agree
     assert await called() == "Dr. 'New' One"
 
 
+async def test_a_text_that_a_reorganisation_may_bring_back_is_kept(agreed: InProcess) -> None:
+    old, gone = (entry_hash(bytes(32), name, "", "") for name in ("Dr. Old", "Dr. Gone"))
+    for name, hashed in (("Dr. Old", old), ("Dr. Gone", gone)):
+        await agreed.wiring.directory.put(DirectoryEntry(STRANGER, name, "", "", bytes(32), hashed))
+    agreed.final = fold(agreed.state, DirectoryEntrySet(STRANGER, old))
+    agreed.state = fold(agreed.state, DirectoryEntrySet(STRANGER, b"\x07" * 32))
+    agreed.now = UnixTime(NOW + 8 * 86_400)
+    assert (await agreed.call(ADMIN, "POST", "/api/directory/entries", _ENTRY)).status_code == 200
+    found = {name: await agreed.wiring.directory.find([STRANGER], {STRANGER: hashed})
+             for name, hashed in (("Dr. Old", old), ("Dr. Gone", gone))}  # fmt: skip
+    assert found["Dr. Old"][STRANGER].name == "Dr. Old"
+    assert found["Dr. Gone"][STRANGER].name == "Dr. New", "what the chain never took up in a week is let go"
+
+
 @pytest.mark.parametrize("name", ["", " ", "\u202e", "x" * 161])
 async def test_nobody_is_called_nothing(agreed: InProcess, name: str) -> None:
     answer = await agreed.call(ADMIN, "POST", "/api/directory/entries", {**_ENTRY, "name": name})
@@ -162,7 +180,10 @@ async def test_nobody_is_called_nothing(agreed: InProcess, name: str) -> None:
 async def test_teams_are_named_under_the_account_of_theirs(agreed: InProcess) -> None:
     team = Grantee(b"\x55" * 32)
     agreed.state = fold(agreed.state, TeamCreated(team))
+    member = Address(b"\x66" * 20)
+    agreed.state = fold(agreed.state, TeamPartSet(team, member, TeamPart.MEMBER, _ALWAYS, 1))
     entries = (await agreed.call(REGISTRAR, "GET", "/api/directory/entries")).json()["entries"]
+    assert checksum(member) in {one["account"] for one in entries}, "who is in a team has a name to be given"
     assert {one["account"] for one in entries if one["team"]} == {checksum(directory_account(team))}
     assert (await agreed.call(REGISTRAR, "GET", "/api/directory/entries/0x12")).status_code == 404
     assert checksum(Address(PHYSICIAN)) in {one["account"] for one in entries}

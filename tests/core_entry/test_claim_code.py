@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.signing.claim_code import RANDOM_BYTES, claim_address, claim_key, make_code, read_code, sign_digest
+from app.core.signing.claim_code import (
+    RANDOM_BYTES,
+    claim_address,
+    claim_key,
+    invitation_hash,
+    make_code,
+    read_code,
+    recovery_hash,
+    sign_digest,
+)
 from app.core.signing.signature import recover
 
 _RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
@@ -26,6 +35,16 @@ def test_two_codes_have_two_keys(one: bytes, other: bytes) -> None:
     assert first is not None
     assert second is not None
     assert (first == second) == (claim_address(claim_key(first)) == claim_address(claim_key(second)))
+
+
+@given(_RANDOM, _RANDOM)
+def test_what_is_stored_of_a_code_finds_it_for_one_use_alone(one: bytes, other: bytes) -> None:
+    first, second = read_code(make_code(one)), read_code(make_code(other))
+    assert first is not None
+    assert second is not None
+    assert (first == second) == (invitation_hash(first) == invitation_hash(second))
+    assert len({invitation_hash(first), recovery_hash(first), bytes(claim_key(first).secret)}) == 3
+    assert len(invitation_hash(first)) == 32
 
 
 @given(_RANDOM, st.binary(min_size=32, max_size=32))

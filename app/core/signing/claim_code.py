@@ -1,8 +1,8 @@
-"""The one-time codes of the desk, handed over in a QR code: for an enrolment, with the claim key made from it, and
-for a recovery.
+"""The one-time codes of the desk, handed over in a QR code: for an enrolment, with the claim key made from it, for a
+recovery, and for an invitation.
 
 A code carries 130 random bits in Crockford's base 32, in groups that can be read aloud. Of an enrolment's the claim
-key's address goes on the chain, of a recovery's a hash is stored; the code itself is kept nowhere.
+key's address goes on the chain, of the others' a hash is stored; the code itself is kept nowhere.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ _GROUP = 5
 RANDOM_BYTES = _DIGITS
 _DOMAIN = b"consentry.claim-code.v1"
 _RECOVERY_DOMAIN = b"consentry.recovery-code.v1"
+_INVITATION_DOMAIN = b"consentry.invitation-code.v1"
 
 
 def make_code(random: bytes) -> str:
@@ -44,6 +45,11 @@ def claim_key(digits: str) -> PrivateKey:
 def recovery_hash(digits: str) -> bytes:
     """What is stored of a recovery's code that read_code has read, 32 bytes: it finds the recovery, not the code."""
     return hmac.digest(_RECOVERY_DOMAIN, digits.encode("ascii"), hashlib.sha256)
+
+
+def invitation_hash(digits: str) -> bytes:
+    """The same of an invitation's code."""
+    return hmac.digest(_INVITATION_DOMAIN, digits.encode("ascii"), hashlib.sha256)
 
 
 def claim_address(key: PrivateKey) -> Address:

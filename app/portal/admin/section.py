@@ -6,12 +6,12 @@ from pathlib import Path
 
 from app.api.caller import Caller
 from app.core.consent.terms import Role
-from app.portal.admin import directory, enrolment, health, identities, recoveries, roles, teams
+from app.portal.admin import directory, enrolment, health, identities, invitations, recoveries, roles, teams
 from app.portal.navigation import N_, Entry, Section
 from app.portal.page_route import page_router
 
 router = page_router()
-for part in (enrolment, recoveries, identities, roles, directory, teams, health):
+for part in (enrolment, recoveries, identities, roles, invitations, directory, teams, health):
     router.include_router(part.router)
 
 

@@ -48,13 +48,21 @@ export async function makePasskey({ code = null, name }) {
   return post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
 }
 
-/** Signs in with whichever passkey the holder chooses: what the gateway answered, and a session in this browser. */
-export async function signInWithPasskey() {
+/**
+ * Signs in with the passkey of this credential id, or with whichever its holder chooses: what the gateway answered, and a
+ * session in this browser.
+ */
+export async function signInWithPasskey(credentialId = null) {
   mustBePossible();
   const { public_key } = await post("/auth/passkey/signin/options");
   const credential = await prompted(() =>
     navigator.credentials.get({
-      publicKey: { ...public_key, challenge: fromWebsafe(public_key.challenge), timeout: TIMEOUT_MS },
+      publicKey: {
+        ...public_key,
+        challenge: fromWebsafe(public_key.challenge),
+        timeout: TIMEOUT_MS,
+        ...(credentialId === null ? {} : { allowCredentials: allowed(credentialId) }),
+      },
     }),
   );
   const { clientDataJSON, authenticatorData, signature, userHandle } = credential.response;
@@ -80,13 +88,17 @@ export async function signWith(credentialId, document_) {
     navigator.credentials.get({
       publicKey: {
         challenge: digestOf(document_),
-        allowCredentials: [{ type: "public-key", id: fromWebsafe(credentialId) }],
+        allowCredentials: allowed(credentialId),
         userVerification: "required",
         timeout: TIMEOUT_MS,
       },
     }),
   );
   return toHex(encodedAssertion(credential.response));
+}
+
+function allowed(credentialId) {
+  return [{ type: "public-key", id: fromWebsafe(credentialId) }];
 }
 
 /** OpenZeppelin's WebAuthnAuth: abi.encode(r, s, challengeIndex, typeIndex, authenticatorData, clientDataJSON). */

@@ -22,7 +22,7 @@ from app.store.tables.notices import (
     NoticeRow,
 )
 from app.store.tables.oauth import OauthClientRow, OauthCodeRow, OauthDeviceRow, OauthFamilyRow, OauthRefreshRow
-from app.store.tables.passkeys import PasskeyChallengeRow, PasskeyRow
+from app.store.tables.passkeys import InvitationRow, PasskeyChallengeRow, PasskeyRow
 from app.store.tables.people import AccessRequestRow, DirectoryEntryRow, PatientRow, SessionRow, SiweNonceRow
 from app.store.tables.row import Row, RowId
 
@@ -42,6 +42,7 @@ __all__ = [
     "GuardianNameRow",
     "IdentityResolutionRow",
     "IdentityScanRow",
+    "InvitationRow",
     "KnownAccessorRow",
     "NoticeCursorRow",
     "NoticeDeliveryRow",

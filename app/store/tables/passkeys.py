@@ -7,7 +7,9 @@ from app.store.tables.row import Row
 
 
 class PasskeyRow(Row, table=True):
-    """A passkey that was made here. ``maker``: who let it be made, a session's actor or a code's address."""
+    """A passkey that was made here. ``maker``: who let it be made, a session's actor, a code's address or
+    an invitation's hash.
+    """
 
     __tablename__ = "passkey"
 
@@ -18,6 +20,23 @@ class PasskeyRow(Row, table=True):
     maker: bytes = Field(index=True)
     sign_count: int = Field(sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger)
+    used_at: int | None = Field(sa_type=BigInteger)
+
+
+class InvitationRow(Row, table=True):
+    """Somebody of the staff who is to make a passkey. ``code_hash``: claim_code.invitation_hash; ``signer``: the
+    passkey, once it is made.
+    """
+
+    __tablename__ = "invitation"
+
+    invitation_id: bytes = Field(primary_key=True)
+    code_hash: bytes = Field(unique=True)
+    name: str = Field(sa_type=Text)
+    invited_by: bytes
+    created_at: int = Field(sa_type=BigInteger, index=True)
+    expires_at: int = Field(sa_type=BigInteger)
+    signer: bytes | None
     used_at: int | None = Field(sa_type=BigInteger)
 
 
