@@ -12,6 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.core.identifiers import UnixTime
+from app.core.signing.words import LAST_DATE, moment
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 # Into a pipe or a file nothing is folded to the width of a terminal that is not there.
@@ -66,6 +69,8 @@ def _text(value: object, *, is_time: bool = False) -> str:
     if value is None:
         return "-"
     if is_time and isinstance(value, int):
+        if value > LAST_DATE:
+            return moment(UnixTime(value))
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if value else "-"
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))

@@ -18,12 +18,15 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
+from app.core.signing.words import LAST_DATE
+
 SOURCE = "en"
 # Which English and which German decide how a date is written, not what is said.
 LOCALES = {"en": Locale("en", "GB"), "de": Locale("de", "DE")}
 LANGUAGE_COOKIE = "consentry-language"
 # Longer than any header that a browser sends; whoever sends more gets English.
 _LONGEST_HEADER = 512
+_YEAR_S = 31_556_952  # on average
 
 
 class Language:
@@ -52,7 +55,9 @@ class Language:
         return str(format_date(day, "long", locale=self.locale))
 
     def moment(self, at: int) -> str:
-        """A time (Unix seconds) to the minute, in UTC and saying so."""
+        """A time (Unix seconds) to the minute, in UTC and saying so; after the last date the year, about."""
+        if at > LAST_DATE:
+            return self.say("the year %(year)s", year=1970 + at // _YEAR_S)
         then = datetime.fromtimestamp(at, UTC)
         return f"{self.day(then.date())}, {format_time(then, 'short', locale=self.locale)} UTC"
 

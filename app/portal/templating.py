@@ -11,9 +11,10 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app.core.consent.basis import ADDRESS_BYTES
+from app.core.signing.words import LAST_DATE
 from app.portal.language import Language
 from app.portal.navigation import Section, current
 from app.portal.site import HERE, Site, language_of, site_of
@@ -65,6 +66,8 @@ def environment(language: Language, sections: Sequence[Section]) -> Environment:
 
     def moment(at: int) -> Markup:
         """A time (Unix seconds) in UTC, which scripts then say in the reader's own time."""
+        if at > LAST_DATE:
+            return escape(language.moment(at))
         return Markup('<time datetime="{}" data-at="{}">{}</time>').format(_iso(at), at, language.moment(at))
 
     def day(value: date) -> str:

@@ -1,5 +1,6 @@
 """Staff without a wallet over the API: who may invite, what a code opens, and that it gives nobody a role."""
 
+import asyncio
 import random
 from typing import Any
 
@@ -96,15 +97,20 @@ async def test_a_code_that_opens_nothing_is_like_any_other(api: InProcess) -> No
     assert [one["status"] for one in await _listed(api)] == ["expired"]
 
 
-async def test_between_two_that_answer_one_challenge_each_one_has_it(api: InProcess) -> None:
+async def test_of_two_at_once_one_has_it(api: InProcess) -> None:
     code = (await _invited(api))["code"]
-    devices = [Authenticator(credential_id=bytes([number])) for number in range(2)]
-    options = [(await api.call(None, "POST", MAKING, {"code": code})).json()["public_key"] for _ in devices]
-    answers = [
-        await api.call(None, "POST", MADE, {"code": code, "credential": device.create(asked)})
-        for device, asked in zip(devices, options, strict=True)
-    ]
-    assert [one.status_code for one in answers] == [201, 404]
+    made = await asyncio.gather(
+        *(_made(api, code, Authenticator(credential_id=bytes([number]))) for number in range(4))
+    )
+    assert sorted(one.status_code for one in made) == [201, 404, 404, 404]
+    (listed,) = await _listed(api)
+    (won,) = [one.json()["address"] for one in made if one.status_code == 201]
+    assert listed["account"] == won
+
+
+async def test_no_challenge_is_given_out_for_a_code_that_opens_nothing(api: InProcess) -> None:
+    answer = await api.call(None, "POST", MAKING, {"code": "0" * 26})
+    assert _problem(answer) == (404, "not-found")
 
 
 @pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": " \u202e "}, {"name": "x" * 161}, {"name": 7}])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Message
 
+from app.core.signing.words import LAST_DATE
 from app.portal.language import Languages, catalogue
 from app.portal.script_words import ScriptWords, texts_in
 from app.portal.sections import SECTIONS
@@ -83,6 +84,8 @@ def test_which_language_is_chosen(languages: Languages, cookie: str | None, acce
 def test_times_numbers_and_lists_are_written_as_the_language_does(languages: Languages) -> None:
     english, german = languages.by_tag["en"], languages.by_tag["de"]
     assert english.moment(1_773_478_800) == "14 March 2026, 09:00 UTC"
+    assert english.moment(LAST_DATE) == "31 December 9999, 23:59 UTC"
+    assert [one.moment(2**48 - 1) for one in (english, german)] == ["the year 8921556", "das Jahr 8921556"]
     assert german.moment(1_773_478_800) == "14. März 2026, 09:00 UTC"
     assert (english.number(12345), german.number(12345)) == ("12,345", "12.345")
     assert (english.listed(["a", "b", "c"]), german.listed(["a", "b"], "or")) == ("a, b and c", "a oder b")

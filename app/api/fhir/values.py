@@ -4,18 +4,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.core.consent.terms import Purpose
+from app.core.signing.words import LAST_DATE
 
 Json = dict[str, Any]
 
 MEDIA_TYPE = "application/fhir+json"
 _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
-_LAST_TIME = 253_402_300_799  # the end of the year 9999, beyond which there are no dates to write
 
 
 def instant(seconds: int) -> str:
     """Unix seconds as FHIR's instant, in UTC."""
-    return datetime.fromtimestamp(min(max(seconds, 0), _LAST_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(min(max(seconds, 0), LAST_DATE), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def coding(system: str, code: str, display: str | None = None) -> Json:

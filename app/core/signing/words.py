@@ -68,7 +68,8 @@ _MONTHS = (
     "November",
     "December",
 )
-_LAST_DATE = UnixTime(253402300799)  # the end of the year 9999
+# The end of the year 9999. A time on the chain has 48 bits, and whoever writes there by their own means may use them.
+LAST_DATE = UnixTime(253402300799)
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -109,7 +110,7 @@ def words_for(message: Message, names: Names) -> str:
 
 def moment(at: UnixTime) -> str:
     """A time in words, in UTC to the second: "14 March 2026, 09:05:00 UTC"."""
-    if not 0 <= at <= _LAST_DATE:
+    if not 0 <= at <= LAST_DATE:
         return f"second {at} after the start of 1970 UTC"
     then = datetime.fromtimestamp(at, UTC)
     return f"{then.day} {_MONTHS[then.month - 1]} {then.year}, {then:%H:%M:%S} UTC"

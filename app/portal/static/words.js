@@ -6,6 +6,9 @@ export const language = document.documentElement.lang || "en";
 const locale = language === "en" ? "en-GB" : language;
 const plural = new Intl.PluralRules(locale);
 const days = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" });
+// As in app/core/signing/words.py and app/portal/language.py
+const LAST_DATE = 253_402_300_799;
+const YEAR_S = 31_556_952;
 const moments = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" });
 
 function filled(text, values) {
@@ -24,8 +27,9 @@ export function count(one, many, number, values = {}) {
   return filled(text, { number: number.toLocaleString(locale), ...values });
 }
 
-/** A time (Unix seconds) in the reader's own time. */
+/** A time (Unix seconds) in the reader's own time; after the last date that there is a form for the year, about. */
 export function moment(at) {
+  if (at > LAST_DATE) return _("the year {year}", { year: 1970 + Math.floor(at / YEAR_S) });
   return moments.format(new Date(at * 1000));
 }
 
