@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.api.wiring import Condition
 from app.core.consent.events import TeamCreated, TeamPartSet
 from app.core.consent.fold import fold_all
 from app.core.consent.terms import TeamPart, Window
@@ -50,6 +51,9 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
     upgrade(database)
     opened = Portal(database, tmp_path)
     opened.archive.check = _answers  # type: ignore[attr-defined]
+    well = Condition(None, 0.0, 0, 0, 0, 0, late=False, trouble=(), notices_waiting=0, notices_given_up=0)
+    opened.api.wiring.journal = SimpleNamespace(available=True)  # type: ignore[misc,assignment]
+    opened.api.wiring.condition = lambda: well  # type: ignore[misc]
     opened.api.wiring.nodes = SimpleNamespace(check_chain=_answers)  # type: ignore[misc,assignment]
     leads = TeamPartSet(_TEAM, _LEAD, TeamPart.LEAD, Window(UnixTime(0), UnixTime(NOW + 86_400)), 1)
     opened.api.state = fold_all(opened.api.state, [TeamCreated(_TEAM), leads])
