@@ -17,6 +17,9 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
 from tests.browser.chromium import Wallet, Window, chromium
+from tests.browser.letters import post_office
+from tests.browser.letters import settings as mail_settings
+from tests.loops_notices.sinks import Mailbox
 from tests.support.live import Live, live_stack
 from tests.support.needs import PROJECT
 
@@ -40,10 +43,11 @@ def uid(number: int) -> str:
 
 @dataclass
 class Clinic:
-    """The stack, the browser, and what happened so far."""
+    """The stack, the browser, the letters that were sent, and what happened so far."""
 
     live: Live
     browser: Browser
+    mailbox: Mailbox
     windows: list[Window] = field(default_factory=list)
 
     @property
@@ -130,8 +134,12 @@ def running_clinic(folder: Path) -> Iterator[Clinic]:
     archive.mkdir(parents=True)
     for number, (patient, name, description, date, file) in enumerate(_STUDIES):
         _image(number, patient, name, description, date, file).save_as(archive / f"{number}.dcm")
-    with live_stack(folder / "data", CONSENTRY_PACS_URL=archive.as_uri()) as live, chromium() as browser:
-        yield Clinic(live, browser)
+    with (
+        post_office() as mailbox,
+        live_stack(folder / "data", CONSENTRY_PACS_URL=archive.as_uri(), **mail_settings(mailbox)) as live,
+        chromium() as browser,
+    ):
+        yield Clinic(live, browser, mailbox)
 
 
 def _image(number: int, patient: str, name: str, description: str, date: str, file: str) -> pydicom.FileDataset:
