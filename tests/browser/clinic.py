@@ -60,6 +60,13 @@ class Clinic:
     def address(self, account: str) -> str:
         return self.live.account(account).address
 
+    def unsigned(self, who: str, size: str = "desk") -> Window:
+        """A window with their wallet, in which nobody is signed in."""
+        wallet = Wallet(self.live.account(who), rpc_url=self.live.rpc_url)
+        window = Window(self.browser, self.origin, wallet, self.live.rpc_url, viewport=SIZES[size], locale="en-GB")
+        self.windows.append(window)
+        return window
+
     def window(self, who: str | None = "patient1", size: str = "desk", **context: Any) -> Window:
         """A window of that size, signed in by a session that a wallet's signature made."""
         wallet = None if who is None else Wallet(self.live.account(who), rpc_url=self.live.rpc_url)

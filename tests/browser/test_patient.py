@@ -12,6 +12,7 @@ from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Page, Route, expect
 from web3 import Web3
 
+from app.commands.client import sign_in
 from tests.browser.chromium import Window
 from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
 from tests.support.needs import PROJECT
@@ -612,3 +613,41 @@ def test_what_is_known_can_be_taken_along(clinic: Clinic) -> None:
                 window.page.get_by_role("link", name=name).click()
             content = Path(downloading.value.path()).read_bytes()
             assert content.replace(b" ", b"").startswith(begins), content[:40]
+
+
+def test_a_patient_who_is_a_physician_says_what_they_come_for(clinic: Clinic) -> None:
+    """The last one: what it makes of patient2 stays."""
+    clinic.administer("role", "grant", "physician", clinic.address("patient2"))
+    account = clinic.live.account("patient2")
+    until(lambda: "PHYSICIAN" in sign_in(clinic.live.url, account)[1]["roles"], "the role is final")
+    window = clinic.unsigned("patient2", "phone")
+    page, wallet = window.page, window.wallet
+    assert wallet is not None
+    window.go("/signin?next=/")
+    page.get_by_role("button", name="Sign in with Test Wallet").click()
+    page.get_by_role("heading", name="What do you come for?").wait_for()
+    assert page.evaluate("document.activeElement.id") == "hats-title", "a screen reader hears the question"
+    assert page.locator("#hats button").all_inner_texts() == ["To treat patients", "For my own images"]
+    assert window.violations() == []
+    window.keep("hats-phone")
+    page.get_by_role("button", name="To treat patients").click()
+    page.wait_for_url(clinic.origin + "/physician")
+    assert wallet.asked.count("personal_sign") == 1
+
+    # As staff nothing of their own record is opened: the policy knows the session's purpose alone
+    thumbnail = f"{clinic.origin}/dicom-web/studies/{uid(3)}/thumbnail"
+    window.go("/patient")
+    page.get_by_text("You are signed in for another purpose").wait_for()
+    assert page.locator(".study img").count() == 0
+    assert page.evaluate("(address) => fetch(address).then((answer) => answer.status)", thumbnail) == 404
+    window.errors.clear()  # the browser's own note of that answer
+    assert window.violations() == []
+    page.get_by_role("link", name="Sign in again for this record").click()
+    page.get_by_role("button", name="Sign in with Test Wallet").click()
+    page.get_by_role("button", name="For my own images").click()
+    page.wait_for_url(clinic.origin + "/patient")
+    until(lambda: page.locator(".picture.there").count() > 0, "they see their own previews")
+    assert wallet.asked.count("personal_sign") == 2
+    window.go("/")
+    page.wait_for_url(clinic.origin + "/patient")
+    assert page.get_by_text("You are signed in for another purpose").count() == 0

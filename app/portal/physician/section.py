@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.api.oauth.programs import may_make
+from app.core.consent.terms import Purpose
 from app.portal.navigation import N_, Entry, Section
 from app.portal.page_route import page_router
 from app.portal.physician import asking, breaking, images, patients, programs, sharing
@@ -26,4 +27,5 @@ PHYSICIAN = Section(
     is_for=may_make,
     router=router,
     folder=Path(__file__).parent,
+    begins_for=frozenset({Purpose.TREAT, Purpose.ETREAT}),
 )

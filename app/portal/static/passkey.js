@@ -1,6 +1,7 @@
 // Passkeys (WebAuthn): made, signed in with, and made to sign typed data. Whatever goes wrong is Refused, in words.
 
 import { get, post, Refused } from "./api.js";
+import { enter } from "./entering.js";
 import { digestOf, joined, toHex, word } from "./eip712.js";
 import { _ } from "./words.js";
 
@@ -48,8 +49,11 @@ export async function makePasskey({ code = null, name }) {
   return post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
 }
 
-/** Signs in with whichever passkey the holder chooses: what the gateway answered, and a session in this browser. */
-export async function signInWithPasskey() {
+/**
+ * Signs in with whichever passkey the holder chooses: what the gateway answered, and a session in this browser. `which`:
+ * asks them for one of several purposes.
+ */
+export async function signInWithPasskey(which) {
   mustBePossible();
   const { public_key } = await post("/auth/passkey/signin/options");
   const credential = await prompted(() =>
@@ -60,7 +64,7 @@ export async function signInWithPasskey() {
   const { clientDataJSON, authenticatorData, signature, userHandle } = credential.response;
   const response = { clientDataJSON, authenticatorData, signature, userHandle: userHandle ?? new ArrayBuffer(0) };
   try {
-    return await post("/auth/passkey/signin/verify", { credential: written(credential, response), cookie: true });
+    return await enter("/auth/passkey/signin/verify", { credential: written(credential, response) }, which);
   } catch (error) {
     if (error.problem === "passkey-unknown") await forget(public_key.rpId, credential.id);
     throw error;
