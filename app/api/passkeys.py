@@ -19,7 +19,7 @@ from app.api.passkey_ceremonies import (
     request_options,
     shown,
 )
-from app.api.signin import enter, entry_of
+from app.api.signin import choices, enter, entry_of
 from app.api.wiring import wiring_of
 from app.core.consent.basis import ADDRESS_BYTES, actor_of
 from app.core.http.problem import ProblemError, problem
@@ -86,10 +86,11 @@ class Making(MakingAsked):
 
 
 class SigningIn(Strict):
-    """The passkey's answer. ``purpose`` and ``cookie`` as for a wallet."""
+    """The passkey's answer. ``purpose``, ``choose`` and ``cookie`` as for a wallet."""
 
     credential: ShownCredential
     purpose: str | None = None
+    choose: bool = False
     cookie: bool = False
 
 
@@ -155,6 +156,8 @@ async def sign_in(
     if challenge is None or count is None:
         raise ProblemError(problem("bad-signature"))
     entry = entry_of(wiring, passkey.signer, signing.purpose)
+    if signing.choose and entry.is_to_choose:
+        return choices(response, entry)
     if await wiring.passkey_challenges.take(challenge, b"", now) is None:
         raise ProblemError(problem("passkey-expired"))
     if not await wiring.passkeys.used(passkey.credential_id, count, now):

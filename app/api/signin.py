@@ -34,12 +34,13 @@ class NonceRequest(Strict):
 
 class VerifyRequest(Strict):
     """The signed message. ``purpose``: the HL7 purpose of use of the whole session. ``cookie``: a session for the
-    portal instead.
+    portal instead. ``choose``: where no purpose is given and several fit, be told them instead of getting the first.
     """
 
     message: str
     signature: SignatureText
     purpose: str | None = None
+    choose: bool = False
     cookie: bool = False
 
 
@@ -57,7 +58,11 @@ async def nonce(request: Request, asked: Annotated[NonceRequest, Depends(body_of
 async def verify(
     request: Request, response: Response, signed: Annotated[VerifyRequest, Depends(body_of(VerifyRequest))]
 ) -> dict[str, Any]:
-    """Exchange a signed message for a token. The checks come in the order of PROMISES; the nonce is used up last."""
+    """Exchange a signed message for a token. The checks come in the order of PROMISES; the nonce is used up last.
+
+    With ``choose`` the answer may be ``{"choose": [purpose, …]}``: nothing is used up, and the same message with one of
+    them signs in.
+    """
     wiring = wiring_of(request)
     now = wiring.clock()
     async with reading_turn(request):
@@ -76,6 +81,8 @@ async def verify(
     if not good:
         raise ProblemError(problem("bad-signature"))
     entry = entry_of(wiring, Signer(claimed.address), signed.purpose)
+    if signed.choose and entry.is_to_choose:
+        return choices(response, entry)
     taken = await wiring.siwe_nonces.take(claimed.siwe_nonce, claimed.address, now)
     if not isinstance(taken, Taken) or taken.issued_at < now - MAX_AGE_S:
         raise ProblemError(problem("siwe-expired"))
@@ -84,11 +91,20 @@ async def verify(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who has shown what they sign with, and what they come in as. Nothing is kept of it before ``enter``."""
+    """Who has shown what they sign with, and what they come in as. Nothing is kept of it before ``enter``.
+
+    ``fitting``: the purposes that what they are here suggests, where they asked for none; the first is ``purpose``.
+    """
 
     signer: Signer
     purpose: Purpose
     roles: list[str]
+    fitting: tuple[Purpose, ...] = ()
+
+    @property
+    def is_to_choose(self) -> bool:
+        """Whether somebody with several hats has not said which they wear."""
+        return len(self.fitting) > 1
 
 
 def entry_of(wiring: Wiring, signer: Signer, purpose: str | None) -> Entry:
@@ -101,7 +117,19 @@ def entry_of(wiring: Wiring, signer: Signer, purpose: str | None) -> Entry:
     actor = actor_of(signer)
     if age_s is not None and not holds_role(standing, Role.EMERGENCY, actor, now):
         raise ProblemError(problem("chain-unavailable"))
-    return Entry(signer, _purpose(purpose, standing, actor, now), roles(standing, actor, now))
+    held = roles(standing, actor, now)
+    if purpose is None:
+        fitting = _fitting(standing, actor, now)
+        return Entry(signer, fitting[0], held, fitting)
+    if purpose not in Purpose.__members__:
+        raise ProblemError(problem("invalid-request"))
+    return Entry(signer, Purpose[purpose], held)
+
+
+def choices(response: Response, entry: Entry) -> dict[str, Any]:
+    """What to choose from before signing in. There is no session yet."""
+    response.headers["Cache-Control"] = "no-store"
+    return {"choose": [one.name for one in entry.fitting]}
 
 
 async def enter(
@@ -155,18 +183,15 @@ def roles(standing: Standing, actor: Address, now: UnixTime) -> list[str]:
     ]
 
 
-def _purpose(asked: str | None, standing: Standing, actor: Address, now: UnixTime) -> Purpose:
-    """The session's purpose of use: as asked, else what fits who signs in."""
-    if asked is not None:
-        if asked not in Purpose.__members__:
-            raise ProblemError(problem("invalid-request"))
-        return Purpose[asked]
-    if holds_role(standing, Role.PHYSICIAN, actor, now):
-        return Purpose.TREAT
+def _fitting(standing: Standing, actor: Address, now: UnixTime) -> tuple[Purpose, ...]:
+    """The purposes of use that fit who signs in, at least one: treating others, their own images, another's."""
     capacities = _capacities(standing, actor, now)
-    if capacities == {Capacity.GUARDIAN}:
-        return Purpose.FAMRQT
-    return Purpose.PATRQT
+    hats = (
+        (holds_role(standing, Role.PHYSICIAN, actor, now), Purpose.TREAT),
+        (Capacity.CONTROLLER in capacities, Purpose.PATRQT),
+        (Capacity.GUARDIAN in capacities, Purpose.FAMRQT),
+    )
+    return tuple(purpose for is_worn, purpose in hats if is_worn) or (Purpose.PATRQT,)
 
 
 def _capacities(standing: Standing, actor: Address, now: UnixTime) -> set[Capacity]:

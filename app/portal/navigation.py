@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from app.api.caller import Caller
+from app.core.consent.terms import Purpose
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
@@ -29,7 +30,8 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Section:
     """A room of the portal. ``folder`` holds its ``templates``, ``static`` and ``languages``; ``is_for`` says whether a
-    signed-in person has it. The first entry of theirs is where the section begins.
+    signed-in person has it. The first entry of theirs is where the section begins. ``begins_for``: who signed in for
+    one of these purposes begins in this section, if it is theirs.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Section:
     is_for: Callable[[Caller], bool]
     router: APIRouter
     folder: Path
+    begins_for: frozenset[Purpose] = frozenset()
 
     def entries_of(self, caller: Caller) -> list[Entry]:
         return [one for one in self.entries if one.is_for is None or one.is_for(caller)]

@@ -29,11 +29,14 @@ _GOING = {"Cache-Control": "private, no-store"}
 
 @router.api_route("/", methods=READ)
 async def start(request: Request) -> Response:
-    """Whoever has a section begins there."""
+    """Whoever has a section begins there; of several, in the one that they signed in for."""
     caller = await caller_or_none(request)
-    section = next((one for one in site_of(request).sections if caller is not None and one.is_for(caller)), None)
-    if caller is None or section is None:
+    if caller is None:
         return page(request, "start.html")
+    theirs = [one for one in site_of(request).sections if one.is_for(caller)]
+    if not theirs:
+        return page(request, "start.html")
+    section = next((one for one in theirs if caller.purpose in one.begins_for), theirs[0])
     return RedirectResponse(section.home_of(caller), 303, _GOING)
 
 
@@ -45,11 +48,16 @@ async def about(request: Request) -> Response:
 
 
 @router.api_route(SIGN_IN, methods=READ)
-async def signin(request: Request, next: str = "/") -> Response:  # noqa: A002 - the parameter's name in the address
+async def signin(
+    request: Request,
+    next: str = "/",  # noqa: A002 - the parameter's name in the address
+    again: str = "",
+) -> Response:
+    """``again``: also for somebody who is signed in, and now comes for another purpose."""
     caller = await caller_or_none(request)
     if caller is None and await session_of(request) is None and comes_from_elsewhere(request):
         return without_session(request)
-    return page(request, "signin.html", after=local_path(next))
+    return page(request, "signin.html", after=local_path(next), again=bool(again))
 
 
 @router.api_route("/contact", methods=READ)

@@ -17,6 +17,9 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
 from tests.browser.chromium import Wallet, Window, chromium
+from tests.browser.letters import post_office
+from tests.browser.letters import settings as mail_settings
+from tests.loops_notices.sinks import Mailbox
 from tests.support.live import Live, live_stack
 from tests.support.needs import PROJECT
 
@@ -40,10 +43,11 @@ def uid(number: int) -> str:
 
 @dataclass
 class Clinic:
-    """The stack, the browser, and what happened so far."""
+    """The stack, the browser, the letters that were sent, and what happened so far."""
 
     live: Live
     browser: Browser
+    mailbox: Mailbox
     windows: list[Window] = field(default_factory=list)
 
     @property
@@ -55,6 +59,13 @@ class Clinic:
 
     def address(self, account: str) -> str:
         return self.live.account(account).address
+
+    def unsigned(self, who: str, size: str = "desk") -> Window:
+        """A window with their wallet, in which nobody is signed in."""
+        wallet = Wallet(self.live.account(who), rpc_url=self.live.rpc_url)
+        window = Window(self.browser, self.origin, wallet, self.live.rpc_url, viewport=SIZES[size], locale="en-GB")
+        self.windows.append(window)
+        return window
 
     def window(self, who: str | None = "patient1", size: str = "desk", **context: Any) -> Window:
         """A window of that size, signed in by a session that a wallet's signature made."""
@@ -97,17 +108,24 @@ class Clinic:
 
     def named(self, account: str, name: str, organisation: str) -> None:
         """An entry in the directory, by the command that an administrator uses."""
+        self.administer("directory", "set", self.address(account), "--name", name, "--organisation", organisation)
+
+    def administer(self, *arguments: str) -> None:
+        """A command that the administrator gives, with their key."""
         settings = {
             "CONSENTRY_DATA_DIR": str(self.live.folder),
             "CONSENTRY_WALLET_KEY": self.live.document["accounts"]["admin"],
             **self.live.settings,
         }
         subprocess.run(
-            [*(sys.executable, "-m", "app.cli", "directory", "set", self.address(account)),
-             *("--name", name, "--organisation", organisation)],
+            [sys.executable, "-m", "app.cli", *arguments],
             env={**os.environ, "PYTHONPATH": str(PROJECT), **settings},
             cwd=self.live.folder, check=True, capture_output=True,
         )  # fmt: skip
+
+    def new_image(self, number: int, patient: str) -> pydicom.Dataset:
+        """An image that the archive does not have, of a study of its own."""
+        return _image(number, patient, f"{MARKUP}^Bo", "US later", "20260901", "examples_overlay.dcm")
 
 
 def until(look: Callable[[], bool], what: str) -> None:
@@ -122,13 +140,21 @@ def running_clinic(folder: Path) -> Iterator[Clinic]:
     archive = folder / "archive"
     archive.mkdir(parents=True)
     for number, (patient, name, description, date, file) in enumerate(_STUDIES):
-        path = get_testdata_file(file, download=False)
-        assert isinstance(path, str)
-        dataset = pydicom.dcmread(path)
-        dataset.PatientID, dataset.IssuerOfPatientID, dataset.PatientName = patient, "CLINIC", name
-        dataset.StudyDescription, dataset.StudyDate, dataset.StudyInstanceUID = description, date, UID(uid(number))
-        dataset.SeriesInstanceUID = UID(f"2.25.77300{number}")
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.77400{number}")
-        dataset.save_as(archive / f"{number}.dcm")
-    with live_stack(folder / "data", CONSENTRY_PACS_URL=archive.as_uri()) as live, chromium() as browser:
-        yield Clinic(live, browser)
+        _image(number, patient, name, description, date, file).save_as(archive / f"{number}.dcm")
+    with (
+        post_office() as mailbox,
+        live_stack(folder / "data", CONSENTRY_PACS_URL=archive.as_uri(), **mail_settings(mailbox)) as live,
+        chromium() as browser,
+    ):
+        yield Clinic(live, browser, mailbox)
+
+
+def _image(number: int, patient: str, name: str, description: str, date: str, file: str) -> pydicom.FileDataset:
+    path = get_testdata_file(file, download=False)
+    assert isinstance(path, str)
+    dataset = pydicom.dcmread(path)
+    dataset.PatientID, dataset.IssuerOfPatientID, dataset.PatientName = patient, "CLINIC", name
+    dataset.StudyDescription, dataset.StudyDate, dataset.StudyInstanceUID = description, date, UID(uid(number))
+    dataset.SeriesInstanceUID = UID(f"2.25.77300{number}")
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.77400{number}")
+    return dataset

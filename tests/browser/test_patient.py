@@ -12,6 +12,7 @@ from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Page, Route, expect
 from web3 import Web3
 
+from app.commands.client import sign_in
 from tests.browser.chromium import Window
 from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
 from tests.support.needs import PROJECT
@@ -29,15 +30,6 @@ PAGES = {
 _NAME_OF_FOCUS = (
     "((node) => (node.labels?.[0] ?? node).textContent.trim().replace(/\\s+/g, ' '))(document.activeElement)"
 )
-# What GET /api/contact answers where mail can be sent.
-CONTACT = {
-    "email": {"address": "eva@example.org", "confirmed": False},
-    "webhook": None,
-    "language": "en",
-    "languages": ["en", "de"],
-    "kinds": [],
-    "possible": ["email"],
-}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,6 @@ def story(whole_clinic: Clinic) -> None:
 def test_every_page_is_whole_and_open_to_everybody(clinic: Clinic, size: str, name: str) -> None:
     window = clinic.window(size=size)
     page = window.page
-    page.route("**/api/contact", lambda route: route.fulfill(json=CONTACT))
     window.go(PAGES[name])
     assert page.locator("h1").count() == 1
     assert page.locator("main img:not([alt])").count() == 0
@@ -521,7 +512,6 @@ def test_german_is_chosen_at_the_foot_and_says_what_the_signed_words_mean(clinic
     assert window.violations() == []
     page.screenshot(path=window.keep("grant-german-phone"), full_page=True)
     for path in PAGES.values():
-        page.route("**/api/contact", lambda route: route.fulfill(json=CONTACT))
         window.go(path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
 
@@ -530,7 +520,6 @@ def test_a_guardian_is_named_and_removed_by_one_signature_each(clinic: Clinic) -
     window = clinic.window(size="phone")
     page, wallet, guardian = window.page, window.wallet, clinic.address("admin")
     assert wallet is not None
-    page.route("**/api/contact", lambda route: route.fulfill(json=CONTACT))
     window.go("/patient/record")
     page.locator("summary", has_text="Name a guardian").click()
     assert window.violations() == []
@@ -564,7 +553,6 @@ def test_a_move_that_nobody_asked_for_is_stopped_by_one_signature(clinic: Clinic
     started_by_transaction(clinic, account, key, clinic.address("physician2"))
     window = clinic.window("patient2", size="phone")
     page = window.page
-    page.route("**/api/contact", lambda route: route.fulfill(json=CONTACT))
     until(lambda: "another key" in page.request.get(clinic.origin + "/patient").text(), "the move is seen")
     window.go("/patient")
     page.get_by_role("heading", name="Somebody asks to move this record to another key").wait_for()
@@ -616,33 +604,6 @@ def test_breaking_the_glass_is_told_until_it_was_seen(clinic: Clinic) -> None:
     page.locator(".entry.emergency").first.get_by_text("in an emergency").wait_for()
 
 
-def test_how_one_is_told_is_kept_and_forgotten(clinic: Clinic) -> None:
-    window = clinic.window()
-    page, sent = window.page, []
-    contact = {**CONTACT, "email": None}
-
-    def answer(route: Route) -> None:
-        nonlocal contact
-        if route.request.method == "PUT":
-            sent.append(route.request.post_data_json)
-            contact = CONTACT
-        if route.request.method == "DELETE":
-            contact = {**CONTACT, "email": None}
-            return route.fulfill(status=204)
-        return route.fulfill(json=contact)
-
-    page.route("**/api/contact", answer)
-    window.go("/patient/record")
-    page.get_by_label("E-mail address").fill("eva@example.org")
-    page.get_by_label("Language of the messages").select_option("de")
-    page.get_by_role("button", name="Save").click()
-    page.get_by_text("Not confirmed yet").wait_for()
-    assert sent == [{"email": "eva@example.org", "webhook": None, "language": "de", "kinds": []}]
-    page.get_by_role("button", name="Forget it").click()
-    page.get_by_text("Forgotten.").wait_for()
-    assert page.get_by_label("E-mail address").input_value() == ""
-
-
 def test_what_is_known_can_be_taken_along(clinic: Clinic) -> None:
     window = clinic.window()
     for page in ("accesses", "consents"):
@@ -652,3 +613,41 @@ def test_what_is_known_can_be_taken_along(clinic: Clinic) -> None:
                 window.page.get_by_role("link", name=name).click()
             content = Path(downloading.value.path()).read_bytes()
             assert content.replace(b" ", b"").startswith(begins), content[:40]
+
+
+def test_a_patient_who_is_a_physician_says_what_they_come_for(clinic: Clinic) -> None:
+    """The last one: what it makes of patient2 stays."""
+    clinic.administer("role", "grant", "physician", clinic.address("patient2"))
+    account = clinic.live.account("patient2")
+    until(lambda: "PHYSICIAN" in sign_in(clinic.live.url, account)[1]["roles"], "the role is final")
+    window = clinic.unsigned("patient2", "phone")
+    page, wallet = window.page, window.wallet
+    assert wallet is not None
+    window.go("/signin?next=/")
+    page.get_by_role("button", name="Sign in with Test Wallet").click()
+    page.get_by_role("heading", name="What do you come for?").wait_for()
+    assert page.evaluate("document.activeElement.id") == "hats-title", "a screen reader hears the question"
+    assert page.locator("#hats button").all_inner_texts() == ["To treat patients", "For my own images"]
+    assert window.violations() == []
+    window.keep("hats-phone")
+    page.get_by_role("button", name="To treat patients").click()
+    page.wait_for_url(clinic.origin + "/physician")
+    assert wallet.asked.count("personal_sign") == 1
+
+    # As staff nothing of their own record is opened: the policy knows the session's purpose alone
+    thumbnail = f"{clinic.origin}/dicom-web/studies/{uid(3)}/thumbnail"
+    window.go("/patient")
+    page.get_by_text("You are signed in for another purpose").wait_for()
+    assert page.locator(".study img").count() == 0
+    assert page.evaluate("(address) => fetch(address).then((answer) => answer.status)", thumbnail) == 404
+    window.errors.clear()  # the browser's own note of that answer
+    assert window.violations() == []
+    page.get_by_role("link", name="Sign in again for this record").click()
+    page.get_by_role("button", name="Sign in with Test Wallet").click()
+    page.get_by_role("button", name="For my own images").click()
+    page.wait_for_url(clinic.origin + "/patient")
+    until(lambda: page.locator(".picture.there").count() > 0, "they see their own previews")
+    assert wallet.asked.count("personal_sign") == 2
+    window.go("/")
+    page.wait_for_url(clinic.origin + "/patient")
+    assert page.get_by_text("You are signed in for another purpose").count() == 0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from dicomweb_client.api import DICOMwebClient
+from eth_account import Account
 
 from tests.browser.chromium import Window
 from tests.browser.clinic import MARKUP, Clinic, running_clinic, uid, until
@@ -219,3 +220,66 @@ def test_a_token_is_made_copied_used_and_ended(clinic: Clinic) -> None:
     page.get_by_text("It is ended.").wait_for()
     assert page.locator("[data-program]").count() == 0
     assert session.get(f"{clinic.origin}/dicom-web/studies").status_code == 401
+
+
+def made_for(window: Window, name: str) -> str:
+    """The token that is shown once the page has taken the form."""
+    window.page.get_by_label("on which machine").fill(name)
+    window.page.get_by_role("button", name="Make a token").click()
+    window.page.get_by_text("it is not shown again").wait_for()
+    return window.page.locator("#token").inner_text()
+
+
+def test_the_list_is_the_newest_and_keeps_the_token_on_the_page(clinic: Clinic) -> None:
+    window = clinic.window("physician2")
+    page = window.page
+    window.go("/physician/programs")
+    page.get_by_text("No program acts for you now.").wait_for()
+    one = made_for(window, "Room 1")
+    assert page.locator("[data-program] h3").all_inner_texts() == ["Room 1"]
+    assert "UTC" not in page.locator("[data-program] time").first.inner_text(), "in the reader's own time"
+    other = made_for(window, "Room 2")
+    assert sorted(page.locator("[data-program] h3").all_inner_texts()) == ["Room 1", "Room 2"]
+    assert other != one
+    page.locator("[data-program]", has_text="Room 1").get_by_role("button", name="End at once").click()
+    page.get_by_text("It is ended.").wait_for()
+    assert page.locator("[data-program] h3").all_inner_texts() == ["Room 2"]
+    assert page.locator("#token").inner_text() == other, "of another program: it is shown only once, and stays"
+    page.locator("[data-program]", has_text="Room 2").get_by_role("button", name="End at once").click()
+    page.get_by_text("No program acts for you now.").wait_for()
+    page.locator("#made").wait_for(state="hidden")
+    assert other not in page.content(), "nobody copies what is worth nothing"
+    assert "Bearer TOKEN" in page.locator("#python").inner_text()
+
+
+def test_an_uploader_makes_a_token_that_stores(clinic: Clinic) -> None:
+    key = Account.create().key.hex()
+    clinic.live.document["accounts"]["uploader"] = key
+    clinic.administer("role", "grant", "uploader", clinic.address("uploader"))
+    waiting = {"Authorization": f"Bearer {clinic.live.signed_in('uploader').token}"}
+    address = f"{clinic.origin}/physician/programs"
+    until(lambda: requests.get(address, headers=waiting, timeout=30).status_code == 200, "the role is final")
+    window = clinic.window("uploader", "phone")
+    page = window.page
+    window.go("/")
+    page.wait_for_url(clinic.origin + "/physician/programs")
+    entries = page.locator("nav.entries a").all_inner_texts()
+    assert entries == ["Programs"]
+    assert page.get_by_label("It may store images too").is_checked()
+    assert window.violations() == []
+    token = made_for(window, "CT scanner 2")
+    page.locator("[data-program]").get_by_text("store images, as you may").wait_for()
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {token}"
+    client = DICOMwebClient(f"{clinic.origin}/dicom-web", session=session)
+    client.store_instances([clinic.new_image(7, "CLINIC-2")])
+    assert client.search_for_studies() == [], "who stores an image does not look at what is there"
+    page.get_by_label("It may store images too").uncheck()
+    session.headers["Authorization"] = f"Bearer {made_for(window, 'Without storing')}"
+    with pytest.raises(requests.HTTPError, match="403"):
+        client.store_instances([clinic.new_image(8, "CLINIC-2")])
+    for path in ("/physician", "/physician/patients", "/physician/requests", "/physician/emergency"):
+        answer = page.goto(clinic.origin + path)
+        assert answer is not None
+        assert answer.status == 403
+    window.errors.clear()  # the browser's own notes of those answers

@@ -8,6 +8,12 @@ from urllib.parse import urlencode
 import pytest
 from fastapi import Request, Response
 
+from app.core.consent.basis import role_id
+from app.core.consent.events import RoleSet
+from app.core.consent.fold import fold_all
+from app.core.consent.terms import Purpose, Role, Window
+from app.core.http.credentials import SESSION_COOKIE
+from app.core.identifiers import Signer, UnixTime
 from app.portal.page_route import page_router
 from app.portal.templating import page
 from app.portal.visitor import Reader
@@ -132,6 +138,38 @@ async def test_whoever_has_a_section_begins_there(portal: Portal) -> None:
     answer = await portal.open("/", PATIENT)
     assert (answer.status_code, answer.headers["location"]) == (303, "/patient")
     assert (await portal.open("/about", PATIENT)).status_code == 200
+
+
+# What they are and what they signed in for → where they begin.
+@pytest.mark.parametrize(
+    ("roles", "purpose", "begins"),
+    [
+        ((Role.PHYSICIAN,), Purpose.TREAT, "/physician"),
+        ((Role.PHYSICIAN,), Purpose.ETREAT, "/physician"),
+        ((Role.PHYSICIAN,), Purpose.PATRQT, "/patient"),
+        ((Role.PHYSICIAN, Role.AUDITOR), Purpose.HRESCH, "/patient"),
+        ((Role.AUDITOR,), Purpose.TREAT, "/patient"),
+        ((), Purpose.TREAT, "/patient"),
+    ],
+)
+async def test_of_several_sections_the_one_they_came_for_comes_first(
+    portal: Portal, roles: tuple[Role, ...], purpose: Purpose, begins: str
+) -> None:
+    always = Window(UnixTime(0), UnixTime(1 << 40))
+    portal.api.state = fold_all(portal.api.state, [RoleSet(role_id(role), PATIENT, always) for role in roles])
+    token, _ = await portal.api.wiring.sessions.create(Signer(PATIENT), purpose, UnixTime(portal.api.now + 600))
+    assert (await portal.open("/", cookie=f"{SESSION_COOKIE}={token}")).headers["location"] == begins
+
+
+async def test_whoever_is_signed_in_signs_in_anew_only_where_they_ask_for_it(portal: Portal) -> None:
+    offered = 'id="signin"'
+    plain = await portal.open("/signin?next=/about", PATIENT)
+    assert offered not in plain.text
+    assert 'class="button" href="/about"' in plain.text
+    again = await portal.open("/signin?next=/about&again=1", PATIENT)
+    assert offered in again.text
+    assert "You are signed in as" in again.text
+    assert offered in (await portal.open("/signin")).text
 
 
 async def test_nobodys_account_has_no_section(portal: Portal) -> None:

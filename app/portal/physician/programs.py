@@ -11,7 +11,7 @@ from app.portal.asked_programs import ABILITIES
 from app.portal.navigation import N_
 from app.portal.page_route import page_router
 from app.portal.patient.sentences import PURPOSES
-from app.portal.physician.staff import Staff, staff_page
+from app.portal.physician.staff import TokenMaker, is_staff, staff_page
 from app.portal.templating import READ
 
 router = page_router()
@@ -20,7 +20,7 @@ _LIFETIMES = ((3600, N_("1 hour")), (28_800, N_("8 hours")), (86_400, N_("1 day"
 
 
 @router.api_route("/physician/programs", methods=READ)
-async def programs(request: Request, caller: Staff) -> Response:
+async def programs(request: Request, caller: TokenMaker) -> Response:
     ground = wiring_of(request).oauth.ground
     acting = await run_in_threadpool(acting_for, ground, caller.actor)
     shown = [
@@ -38,6 +38,7 @@ async def programs(request: Request, caller: Staff) -> Response:
         programs=shown,
         purposes=[(code, PURPOSES[code]) for code in OFFERED],
         lifetimes=[one for one in _LIFETIMES if one[0] <= ground.refresh_lifetime_s],
+        may_look=is_staff(caller),
         may_upload=caller.holds(Role.UPLOADER),
         gateway=ground.issuer,
     )

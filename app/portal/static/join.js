@@ -22,7 +22,7 @@ async function begin(code) {
     sessionStorage.setItem(MADE, JSON.stringify(made));
   }
   say(_("Your device asks whether it is you …"));
-  await signInWithPasskey(made.credential_id);
+  await signInWithPasskey({ credentialId: made.credential_id });
   sessionStorage.removeItem(MADE);
   location.reload();
 }

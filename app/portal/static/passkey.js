@@ -1,6 +1,7 @@
 // Passkeys (WebAuthn): made, signed in with, and made to sign typed data. Whatever goes wrong is Refused, in words.
 
 import { get, post, Refused } from "./api.js";
+import { enter } from "./entering.js";
 import { digestOf, joined, toHex, word } from "./eip712.js";
 import { _ } from "./words.js";
 
@@ -49,10 +50,10 @@ export async function makePasskey({ code = null, name }) {
 }
 
 /**
- * Signs in with the passkey of this credential id, or with whichever its holder chooses: what the gateway answered, and a
- * session in this browser.
+ * Signs in: what the gateway answered, and a session in this browser. `credentialId`: the id of the credential, where it is not
+ * for its holder to choose. `which`: asks them for one of several purposes.
  */
-export async function signInWithPasskey(credentialId = null) {
+export async function signInWithPasskey({ credentialId = null, which = null } = {}) {
   mustBePossible();
   const { public_key } = await post("/auth/passkey/signin/options");
   const credential = await prompted(() =>
@@ -68,7 +69,7 @@ export async function signInWithPasskey(credentialId = null) {
   const { clientDataJSON, authenticatorData, signature, userHandle } = credential.response;
   const response = { clientDataJSON, authenticatorData, signature, userHandle: userHandle ?? new ArrayBuffer(0) };
   try {
-    return await post("/auth/passkey/signin/verify", { credential: written(credential, response), cookie: true });
+    return await enter("/auth/passkey/signin/verify", { credential: written(credential, response) }, which);
   } catch (error) {
     if (error.problem === "passkey-unknown") await forget(public_key.rpId, credential.id);
     throw error;

@@ -2,11 +2,13 @@
 
 import { post } from "./api.js";
 import { element } from "./elements.js";
+import { enter } from "./entering.js";
 import { canDoPasskeys, noPasskeys, signInWithPasskey } from "./passkey.js";
 import { accountOf, discover, inWords, noWallet, remember } from "./wallet.js";
 import { _ } from "./words.js";
 
 const place = document.getElementById("signin");
+const hats = document.getElementById("hats");
 
 // personal_sign takes bytes in hexadecimal: a wallet need not guess whether text is meant.
 function hex(text) {
@@ -20,7 +22,7 @@ async function signedIn(provider) {
   say(_("Read the text in your wallet, then sign it there …"));
   const signature = await provider.request({ method: "personal_sign", params: [hex(message), address] });
   say(_("Signing you in …"));
-  return post("/auth/siwe/verify", { message, signature, cookie: true });
+  return enter("/auth/siwe/verify", { message, signature }, whatFor);
 }
 
 function say(text) {
@@ -48,6 +50,27 @@ function nothingToSee() {
   );
 }
 
+/** Which of these purposes they come for. */
+function whatFor(purposes) {
+  const said = {
+    TREAT: _("To treat patients"),
+    PATRQT: _("For my own images"),
+    FAMRQT: _("For somebody I act for"),
+  };
+  say("");
+  hats.hidden = false;
+  document.getElementById("hats-title").focus();
+  return new Promise((resolve) => {
+    const buttons = purposes.map((one) =>
+      element("li", {}, element("button", { type: "button", onclick: () => resolve(one) }, said[one] ?? one)),
+    );
+    hats.querySelector("ul").replaceChildren(...buttons);
+  }).finally(() => {
+    hats.hidden = true;
+    say(_("Signing you in …"));
+  });
+}
+
 async function choose(how) {
   const buttons = place.querySelectorAll("button");
   warn();
@@ -73,7 +96,7 @@ function withWallet(wallet) {
 
 function withPasskey() {
   say(_("Your device asks whether it is you …"));
-  return signInWithPasskey();
+  return signInWithPasskey({ which: whatFor });
 }
 
 function offerPasskey() {

@@ -1,13 +1,44 @@
-// Ends programs, makes a token that is shown once, and puts settings on the clipboard.
+// Ends programs, makes a token that is shown once, and puts settings on the clipboard. The list is then the gateway's newer one.
 
 import { post } from "../api.js";
-import { clearNotices, notice, noticeOnNextPage } from "../notices.js";
+import { clearNotices, notice } from "../notices.js";
+import { sayTimes } from "../times.js";
 import { inWords } from "../wallet.js";
 import { _ } from "../words.js";
 
 const form = document.getElementById("make");
 const shown = document.getElementById("token");
 const settings = [...document.querySelectorAll(".setting code")].map((place) => ({ place, text: place.textContent }));
+
+let shownId = "";
+
+/** The token in its place and in the settings; "" takes it away from both. */
+function show(token, id = "") {
+  shownId = id;
+  shown.textContent = token;
+  for (const { place, text } of settings) place.textContent = text.replaceAll("TOKEN", () => token || "TOKEN");
+  document.getElementById("made").hidden = !token;
+}
+
+/** The same page as it is now, whose list takes the older one's place. The page stays, for the token it shows is shown once. */
+async function listAgain() {
+  const answer = await fetch(location.pathname, { cache: "no-store" });
+  if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const newer = document.adoptNode(page.getElementById("acting"));
+  sayTimes(newer);
+  document.getElementById("acting").replaceWith(newer);
+}
+
+/** Says what was done, and shows the list it led to. */
+async function done(words) {
+  try {
+    await listAgain();
+    notice("good", words);
+  } catch {
+    notice("warn", words, " ", _("The list could not be loaded. Load the page again once you have copied what you need."));
+  }
+}
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -16,16 +47,14 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector(".actions button");
   button.disabled = true;
   try {
-    const { token } = await post("/api/programs/tokens", {
+    const { id, token } = await post("/api/programs/tokens", {
       name: name.value.trim(),
       purpose: purpose.value,
       lifetime_s: Number(lifetime.value),
       scope: upload?.checked ? "dicomweb dicomweb.upload" : "dicomweb",
     });
-    shown.textContent = token;
-    for (const { place, text } of settings) place.textContent = text.replaceAll("TOKEN", () => token);
-    document.getElementById("made").hidden = false;
-    notice("good", _("Copy the token now: it is not shown again."));
+    show(token, id);
+    await done(_("Copy the token now: it is not shown again."));
   } catch (error) {
     notice("bad", inWords(error));
   }
@@ -43,16 +72,17 @@ for (const button of document.querySelectorAll(".copy")) {
   });
 }
 
-for (const button of document.querySelectorAll(".end")) {
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try {
-      await post(`/api/programs/${button.closest("[data-program]").dataset.program}/end`);
-      noticeOnNextPage("good", _("It is ended."));
-      location.reload();
-    } catch (error) {
-      button.disabled = false;
-      notice("bad", inWords(error));
-    }
-  });
-}
+document.getElementById("content").addEventListener("click", async ({ target }) => {
+  const button = target.closest(".end");
+  if (button === null) return;
+  const { program } = button.closest("[data-program]").dataset;
+  button.disabled = true;
+  try {
+    await post(`/api/programs/${program}/end`);
+    if (program === shownId) show("");
+    await done(_("It is ended."));
+  } catch (error) {
+    button.disabled = false;
+    notice("bad", inWords(error));
+  }
+});
