@@ -18,6 +18,7 @@ from app.api.passkey_ceremonies import (
     request_options,
     shown,
 )
+from app.api.recovery_codes import recoverable_with
 from app.api.signin import enter, entry_of
 from app.api.wiring import wiring_of
 from app.core.consent.basis import ADDRESS_BYTES, actor_of
@@ -37,9 +38,10 @@ _PartText = Annotated[str, Field(max_length=8192, pattern=r"^[A-Za-z0-9_-]*$")]
 
 
 class MakingAsked(Strict):
-    """For whom: ``code`` from the desk, or left out by somebody signed in."""
+    """For whom: ``code`` of an enrolment or ``recovery_code``, both from the desk; neither by somebody signed in."""
 
     code: _CodeText | None = None
+    recovery_code: _CodeText | None = None
     name: _NameText = "Consentry"
 
 
@@ -97,7 +99,7 @@ async def making_options(
 ) -> dict[str, Any]:
     """Options for ``navigator.credentials.create``."""
     wiring = wiring_of(request)
-    maker = await _maker(request, asked.code)
+    maker = await _maker(request, asked)
     issued = await wiring.passkey_challenges.for_making(maker, wiring.clock())
     return {
         "public_key": creation_options(wiring.relying_party, issued.challenge, issued.user_handle, asked.name),
@@ -109,7 +111,7 @@ async def make(request: Request, making: Annotated[Making, Depends(body_of(Makin
     """Keep a new passkey. It controls nothing yet, and this signs nobody in: the key has signed nothing so far."""
     wiring = wiring_of(request)
     party, now = wiring.relying_party, wiring.clock()
-    maker = await _maker(request, making.code)
+    maker = await _maker(request, making)
     credential = making.credential.model_dump()
     challenge = challenge_of(credential)
     new = None if challenge is None else made(party, challenge, credential)
@@ -169,14 +171,19 @@ async def own(request: Request) -> dict[str, Any]:
     return _view(passkey)
 
 
-async def _maker(request: Request, code: str | None) -> bytes:
-    """Who lets the passkey be made: the code's account, or the caller's. Raises 401, 404, 503.
+async def _maker(request: Request, asked: MakingAsked) -> bytes:
+    """Who lets the passkey be made: the code's account, the recovery's id (of another length), or the caller's account.
+    Raises 401, 404, 422, 503. No code is used up by it.
 
     Nobody else may, or anybody could fill the table.
     """
-    if code is None:
+    if asked.code is not None and asked.recovery_code is not None:
+        raise ProblemError(problem("invalid-request"))
+    if asked.recovery_code is not None:
+        return (await recoverable_with(wiring_of(request), asked.recovery_code)).recovery_id
+    if asked.code is None:
         return (await session_of(request)).actor
-    address = address_of(code)
+    address = address_of(asked.code)
     standing, now = known_standing(wiring_of(request))
     claimable(standing, address, now)
     return address

@@ -7,7 +7,9 @@ from app.store.tables.row import Row
 
 
 class PasskeyRow(Row, table=True):
-    """A passkey that was made here. ``maker``: who let it be made, a session's actor or a code's address."""
+    """A passkey that was made here. ``maker``: who let it be made, a session's actor, the address of an enrolment's
+    code, or the id of a recovery.
+    """
 
     __tablename__ = "passkey"
 
