@@ -2,7 +2,7 @@
 
 import { get, post, Refused } from "./api.js";
 import { digestOf, joined, toHex, word } from "./eip712.js";
-import { _ } from "./words.js";
+import { _, moment } from "./words.js";
 
 // Of P-256: what one signature's s and its twin's add up to.
 const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
@@ -26,13 +26,18 @@ export function noPasskeys() {
   );
 }
 
+/** What the device lists a new one as. */
+export function passkeyName() {
+  return _("My images, {day}", { day: moment(Date.now() / 1000).slice(0, 40) });
+}
+
 /**
- * Makes a passkey: {credential_id, signer, address, name}. `code`: from the desk, or null where somebody is signed in.
- * `name`: what the device lists it as.
+ * Makes a passkey: {credential_id, signer, address, name, user_handle}. `by`: {code} of an enrolment or {recovery_code},
+ * from the desk; {} where somebody is signed in. `name`: what the device lists it as.
  */
-export async function makePasskey({ code = null, name }) {
+export async function makePasskey({ by = {}, name }) {
   mustBePossible();
-  const asked = code === null ? { name } : { code, name };
+  const asked = { ...by, name };
   const { public_key } = await post("/auth/passkey/registration/options", asked);
   const credential = await prompted(() =>
     navigator.credentials.create({
@@ -45,20 +50,31 @@ export async function makePasskey({ code = null, name }) {
     }),
   );
   const { clientDataJSON, attestationObject } = credential.response;
-  return post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
+  const made = await post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
+  return { ...made, user_handle: public_key.user.id };
 }
 
-/** Signs in with whichever passkey the holder chooses: what the gateway answered, and a session in this browser. */
-export async function signInWithPasskey() {
+/**
+ * Signs in with the passkey that was just made, or with whichever the holder chooses: what the gateway answered, and a
+ * session in this browser.
+ */
+export async function signInWithPasskey(made = null) {
   mustBePossible();
   const { public_key } = await post("/auth/passkey/signin/options");
   const credential = await prompted(() =>
     navigator.credentials.get({
-      publicKey: { ...public_key, challenge: fromWebsafe(public_key.challenge), timeout: TIMEOUT_MS },
+      publicKey: {
+        ...public_key,
+        challenge: fromWebsafe(public_key.challenge),
+        allowCredentials: made === null ? [] : [{ type: "public-key", id: fromWebsafe(made.credential_id) }],
+        timeout: TIMEOUT_MS,
+      },
     }),
   );
-  const { clientDataJSON, authenticatorData, signature, userHandle } = credential.response;
-  const response = { clientDataJSON, authenticatorData, signature, userHandle: userHandle ?? new ArrayBuffer(0) };
+  const { clientDataJSON, authenticatorData, signature } = credential.response;
+  // A device that is asked for one passkey by name need not say whose it is (WebAuthn §6.3.3, step 13)
+  const userHandle = credential.response.userHandle ?? (made === null ? new ArrayBuffer(0) : fromWebsafe(made.user_handle));
+  const response = { clientDataJSON, authenticatorData, signature, userHandle };
   try {
     return await post("/auth/passkey/signin/verify", { credential: written(credential, response), cookie: true });
   } catch (error) {
