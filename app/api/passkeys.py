@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
 from app.api.caller import known_standing, session_of
-from app.api.claim_codes import claimable, digits_of
+from app.api.claim_codes import address_of, claimable, digits_of
 from app.api.hexadecimal import checksum, to_hex
 from app.api.passkey_ceremonies import (
     Known,
@@ -19,11 +19,12 @@ from app.api.passkey_ceremonies import (
     request_options,
     shown,
 )
+from app.api.recovery_codes import recoverable_with
 from app.api.signin import choices, enter, entry_of
 from app.api.wiring import wiring_of
 from app.core.consent.basis import ADDRESS_BYTES, actor_of
 from app.core.http.problem import ProblemError, problem
-from app.core.signing.claim_code import claim_address, claim_key, invitation_hash
+from app.core.signing.claim_code import invitation_hash
 from app.core.signing.passkey import websafe
 from app.store.passkeys import Passkey
 
@@ -39,9 +40,13 @@ _PartText = Annotated[str, Field(max_length=8192, pattern=r"^[A-Za-z0-9_-]*$")]
 
 
 class MakingAsked(Strict):
-    """For whom: ``code`` of an enrolment or an invitation, or left out by somebody signed in."""
+    """For whom: ``code`` of an enrolment, ``recovery_code`` or ``invitation_code``, all on paper from the desk; none by
+    somebody signed in.
+    """
 
     code: _CodeText | None = None
+    recovery_code: _CodeText | None = None
+    invitation_code: _CodeText | None = None
     name: _NameText = "Consentry"
 
 
@@ -100,7 +105,7 @@ async def making_options(
 ) -> dict[str, Any]:
     """Options for ``navigator.credentials.create``."""
     wiring = wiring_of(request)
-    maker = await _maker(request, asked.code)
+    maker = await _maker(request, asked)
     issued = await wiring.passkey_challenges.for_making(maker.identity, wiring.clock())
     return {
         "public_key": creation_options(wiring.relying_party, issued.challenge, issued.user_handle, asked.name),
@@ -112,7 +117,7 @@ async def make(request: Request, making: Annotated[Making, Depends(body_of(Makin
     """Keep a new passkey. It controls nothing yet, and this signs nobody in: the key has signed nothing so far."""
     wiring = wiring_of(request)
     party, now = wiring.relying_party, wiring.clock()
-    maker = await _maker(request, making.code)
+    maker = await _maker(request, making)
     credential = making.credential.model_dump()
     challenge = challenge_of(credential)
     new = None if challenge is None else made(party, challenge, credential)
@@ -179,23 +184,31 @@ async def own(request: Request) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Maker:
-    """Who lets a passkey be made. ``identity``: the code's account, the invitation's hash or the caller's account.
-    ``invited``: by an invitation, which is used up by it.
+    """Who lets a passkey be made. ``identity``: the enrolment code's account, the recovery's id, the invitation's hash,
+    or the caller's account; no two of them are equally long but the accounts. ``invited``: by an invitation, which is
+    used up by it.
     """
 
     identity: bytes
     invited: bool = False
 
 
-async def _maker(request: Request, code: str | None) -> _Maker:
-    """Raises 401, 404, 503. Nobody else may make one, or anybody could fill the table."""
-    if code is None:
-        return _Maker((await session_of(request)).actor)
-    wiring, digits = wiring_of(request), digits_of(code)
-    invitation = invitation_hash(digits)
-    if await wiring.invitations.is_open(invitation):
+async def _maker(request: Request, asked: MakingAsked) -> _Maker:
+    """Raises 401, 404, 422, 503. Nobody else may make one, or anybody could fill the table."""
+    wiring = wiring_of(request)
+    codes = (asked.code, asked.recovery_code, asked.invitation_code)
+    if sum(code is not None for code in codes) > 1:
+        raise ProblemError(problem("invalid-request"))
+    if asked.recovery_code is not None:
+        return _Maker((await recoverable_with(wiring, asked.recovery_code)).recovery_id)
+    if asked.invitation_code is not None:
+        invitation = invitation_hash(digits_of(asked.invitation_code))
+        if not await wiring.invitations.is_open(invitation):
+            raise ProblemError(problem("not-found"))
         return _Maker(invitation, invited=True)
-    address = claim_address(claim_key(digits))
+    if asked.code is None:
+        return _Maker((await session_of(request)).actor)
+    address = address_of(asked.code)
     standing, now = known_standing(wiring)
     claimable(standing, address, now)
     return _Maker(address)

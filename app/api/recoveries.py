@@ -9,8 +9,8 @@ from pydantic import Field
 
 from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn, known_standing, session_of
-from app.api.claim_codes import digits_of
 from app.api.hexadecimal import SignatureText, SignerText, from_hex, identifier, to_hex
+from app.api.recovery_codes import hash_of, is_movable, waiting_with
 from app.api.recovery_views import Moving, find, moves_of, registrar_view, view
 from app.api.signed import (
     DEADLINE_S,
@@ -27,10 +27,10 @@ from app.core.consent.state import Move, Patient
 from app.core.consent.terms import Capacity, Role
 from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Signer, Subject, UnixTime
-from app.core.signing.claim_code import RANDOM_BYTES, make_code, recovery_hash
+from app.core.signing.claim_code import RANDOM_BYTES, make_code
 from app.core.signing.messages import MoveAcceptance, MoveVeto
 from app.core.signing.typed_data import words_hash
-from app.store.recoveries import START_MOVE, Recovery
+from app.store.recoveries import START_MOVE
 
 router = APIRouter(tags=["recovery"])
 
@@ -84,7 +84,7 @@ async def begin(
     if at_head is None or not at_head.claimed:
         raise ProblemError(problem("conflict"))
     code = make_code(wiring.random_bytes(RANDOM_BYTES))
-    recovery = await wiring.recoveries.begin(patient.key, caller.actor, recovery_hash(digits_of(code)))
+    recovery = await wiring.recoveries.begin(patient.key, caller.actor, hash_of(code))
     url = f"{wiring.place.origin_url}/recover#{code}"
     return {**await registrar_view(wiring, caller, recovery), "code": code, "recovery_url": url}
 
@@ -97,7 +97,7 @@ async def prepare_claim(
     works for an hour. Whoever has the code need not be signed in.
     """
     wiring = wiring_of(request)
-    recovery = await _waiting(wiring, asked.code)
+    recovery = await waiting_with(wiring, asked.code)
     standing, now = known_standing(wiring)
     patient = _movable(standing.head.patient(recovery.patient))
     controller = _new_signer(from_hex(asked.controller), patient)
@@ -113,14 +113,14 @@ async def claim(
 ) -> dict[str, Any]:
     """Use the code: the move to the new key starts, and with it the delay in which the old controller may veto."""
     wiring = wiring_of(request)
-    recovery = await _waiting(wiring, asked.code)
+    recovery = await waiting_with(wiring, asked.code)
     standing, _now = known_standing(wiring)
     patient = _movable(standing.head.patient(recovery.patient))
     controller = await _shown(request, asked, patient)
     call = wiring.contracts.patients.start_move(patient.key, controller)
     await must_be_accepted(wiring, call)
     claimed = await wiring.recoveries.claim(
-        recovery_hash(digits_of(asked.code)), controller, wiring.relayed(START_MOVE, recovery.recovery_id, call)
+        hash_of(asked.code), controller, wiring.relayed(START_MOVE, recovery.recovery_id, call)
     )
     if claimed is None:
         raise ProblemError(problem("not-found"))
@@ -232,16 +232,8 @@ async def veto(
     return {"patient_key": to_hex(patient.key), "status": "submitted"}
 
 
-async def _waiting(wiring: Wiring, code: str) -> Recovery:
-    """The recovery that waits for this code. Raises 404, the same for what is no code and for one that is used up."""
-    recovery = await wiring.recoveries.waiting_with(recovery_hash(digits_of(code)))
-    if recovery is None:
-        raise ProblemError(problem("not-found"))
-    return recovery
-
-
 def _movable(patient: Patient | None) -> Patient:
-    if patient is None or not patient.claimed:
+    if patient is None or not is_movable(patient):
         raise ProblemError(problem("conflict"))
     return patient
 

@@ -190,6 +190,9 @@ def _destroy_links(connection: Connection, patient: PatientKey, now: UnixTime) -
     )
     connection.execute(records.values(salt=b"", body=b"", study_uid=None))
     _rename_passkeys(connection, _signers(connection, patient))
+    # Made with the code of one of their recoveries, whether or not it was to take over in the end
+    codes = select(RecoveryRow.recovery_id).where(col(RecoveryRow.patient_key) == patient)
+    connection.execute(update(PasskeyRow).where(col(PasskeyRow.maker).in_(codes)).values(name=_NAMELESS))
     for signed in (ConsentMessageRow, RevocationMessageRow):
         connection.execute(update(signed).where(col(signed.patient_key) == patient).values(typed_data=""))
     emergencies = update(EmergencyRow).where(col(EmergencyRow.patient_key) == patient)

@@ -37,11 +37,11 @@ async def _invited(api: InProcess, who: Any = ADMIN) -> dict[str, Any]:
 
 
 async def _made(api: InProcess, code: str, device: Authenticator | None = None) -> Answer:
-    options = await api.call(None, "POST", MAKING, {"code": code})
+    options = await api.call(None, "POST", MAKING, {"invitation_code": code})
     if options.status_code != 200:
         return options
     credential = (device or Authenticator()).create(options.json()["public_key"])
-    return await api.call(None, "POST", MADE, {"code": code, "credential": credential})
+    return await api.call(None, "POST", MADE, {"invitation_code": code, "credential": credential})
 
 
 async def _listed(api: InProcess, who: Any = REGISTRAR) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ async def test_of_two_at_once_one_has_it(api: InProcess) -> None:
 
 
 async def test_no_challenge_is_given_out_for_a_code_that_opens_nothing(api: InProcess) -> None:
-    answer = await api.call(None, "POST", MAKING, {"code": "0" * 26})
+    answer = await api.call(None, "POST", MAKING, {"invitation_code": "0" * 26})
     assert _problem(answer) == (404, "not-found")
 
 

@@ -270,7 +270,7 @@ def test_a_lost_key_is_replaced_by_the_letter_and_one_signature(desk: Desk, pati
     new: LocalAccount = Account.create()
     phone = desk.window(None, "phone")
     phone.page.goto(link)
-    phone.page.get_by_role("link", name="Sign in with the new key").wait_for()
+    phone.page.get_by_role("link", name="Sign in with a wallet").wait_for()
     assert "#" not in phone.page.url
     assert phone.violations() == []
     phone.close()

@@ -129,7 +129,10 @@ def test_a_colleague_without_a_wallet_breaks_the_glass_with_a_passkey(
         with admin.page.expect_navigation():
             admin.page.get_by_role("dialog").get_by_role("button", name="Close").click()
 
-    page.wait_for_url("**/physician")  # by itself
+    page.get_by_text("Your account has its role.").wait_for()  # by itself
+    page.get_by_role("main").get_by_role("link", name="Sign in").click()
+    press(theirs, "Sign in with a passkey")
+    page.wait_for_url("**/physician")
     page.get_by_role("link", name="Emergency").click()
     page.get_by_label("MRN").fill("CLINIC-1")
     page.get_by_label("issued by").fill("CLINIC")

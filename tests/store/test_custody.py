@@ -202,5 +202,10 @@ async def test_what_passkeys_are_called_names_nobody_afterwards(database: Databa
     await GuardianNames(database).put(ANNE, signers["guardian"], "May")
     begun = await recoveries.begin(ANNE, DESK, b"h" * 32)
     assert await recoveries.claim(b"h" * 32, signers["heir"], _call(START_MOVE, begun.recovery_id))
+    for n, maker in enumerate((begun.recovery_id, (await recoveries.begin(BERT, DESK, b"i" * 32)).recovery_id)):
+        by_code = Passkey(bytes([9, n]), Signer(bytes([9, n]) * 42), b"u", f"by code {n}", 0)
+        await passkeys.add(by_code, maker, UnixTime(1))
     await erasures.finish(ANNE)
     assert await names() == {**dict.fromkeys(signers, "Consentry"), "other": "other's phone"}
+    with_codes = [await passkeys.find(bytes([9, n])) for n in range(2)]
+    assert [one.name for one in with_codes if one is not None] == ["Consentry", "by code 1"]

@@ -2,11 +2,12 @@
 // over the sentence on the page binds the record and signs in; then the page tells how far it has come.
 
 import { get, post, Refused } from "./api.js";
+import { attempts } from "./attempts.js";
 import { digestOf, toHex } from "./eip712.js";
 import { element } from "./elements.js";
-import { canDoPasskeys, deviceKeepsPasskeys, makePasskey, noPasskeys, signWith } from "./passkey.js";
+import { canDoPasskeys, deviceKeepsPasskeys, makePasskey, noPasskeys, passkeyName, signWith } from "./passkey.js";
 import { accountOf, discover, inWords, noWallet, remember, signTypedDataAs } from "./wallet.js";
-import { _, moment } from "./words.js";
+import { _ } from "./words.js";
 
 const MADE = "consentry-passkey-made";
 const LOOK_MS = 1000;
@@ -15,35 +16,9 @@ const SLOW_MS = 15_000;
 const place = document.getElementById("claim");
 const part = (id) => document.getElementById(id);
 const show = (id, shown) => (part(id).hidden = !shown);
+const { say, warn, once } = attempts(place, claimWords);
 
 let code = "";
-let busy = false;
-
-function say(text) {
-  part("progress").textContent = text;
-  part("progress").className = text ? "waiting" : "";
-}
-
-function warn(...parts) {
-  part("alert").replaceChildren(...(parts.length > 0 ? [element("p", { class: "alert" }, ...parts)] : []));
-}
-
-/** Does `what`, once at a time: the first of two clicks is at it. What goes wrong is said, and it can be tried again. */
-async function once(what) {
-  if (busy) return;
-  busy = true;
-  warn();
-  for (const button of place.querySelectorAll("button")) button.disabled = true;
-  try {
-    await what();
-  } catch (error) {
-    warn(...claimWords(error));
-  } finally {
-    busy = false;
-    say("");
-    for (const button of place.querySelectorAll("button")) button.disabled = false;
-  }
-}
 
 function claimWords(error) {
   const signIn = element("a", { href: "/signin" }, _("Sign in"));
@@ -64,7 +39,7 @@ function claimWords(error) {
 /** With this device: a passkey is made once, also where its holder turns back and tries again. */
 async function withPasskey() {
   say(_("Your device asks whether it may keep a passkey for this place …"));
-  const made = kept() ?? (await makePasskey({ code, name: passkeyName() }));
+  const made = kept() ?? (await makePasskey({ by: { code }, name: passkeyName() }));
   sessionStorage.setItem(MADE, JSON.stringify({ code, made }));
   await offer(made.signer, (document_) => {
     say(_("Your device asks whether it is you …"));
@@ -75,10 +50,6 @@ async function withPasskey() {
 function kept() {
   const stored = JSON.parse(sessionStorage.getItem(MADE) ?? "null");
   return stored?.code === code ? stored.made : null;
-}
-
-function passkeyName() {
-  return _("My images, {day}", { day: moment(Date.now() / 1000).slice(0, 40) });
 }
 
 function withWallet(wallet) {

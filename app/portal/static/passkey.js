@@ -3,7 +3,7 @@
 import { get, post, Refused } from "./api.js";
 import { enter } from "./entering.js";
 import { digestOf, joined, toHex, word } from "./eip712.js";
-import { _ } from "./words.js";
+import { _, moment } from "./words.js";
 
 // Of P-256: what one signature's s and its twin's add up to.
 const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
@@ -27,13 +27,18 @@ export function noPasskeys() {
   );
 }
 
+/** What the device lists a new one as. */
+export function passkeyName() {
+  return _("My images, {day}", { day: moment(Date.now() / 1000).slice(0, 40) });
+}
+
 /**
- * Makes a passkey: {credential_id, signer, address, name}. `code`: from the desk, or null where somebody is signed in.
- * `name`: what the device lists it as.
+ * Makes a passkey: {credential_id, signer, address, name, user_handle}. `by`: {code} of an enrolment, {recovery_code} or
+ * {invitation_code}, from the desk; {} where somebody is signed in. `name`: what the device lists it as.
  */
-export async function makePasskey({ code = null, name }) {
+export async function makePasskey({ by = {}, name }) {
   mustBePossible();
-  const asked = code === null ? { name } : { code, name };
+  const asked = { ...by, name };
   const { public_key } = await post("/auth/passkey/registration/options", asked);
   const credential = await prompted(() =>
     navigator.credentials.create({
@@ -46,14 +51,15 @@ export async function makePasskey({ code = null, name }) {
     }),
   );
   const { clientDataJSON, attestationObject } = credential.response;
-  return post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
+  const made = await post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
+  return { ...made, user_handle: public_key.user.id };
 }
 
 /**
- * Signs in: what the gateway answered, and a session in this browser. `credentialId`: the id of the credential, where it is not
- * for its holder to choose. `which`: asks them for one of several purposes.
+ * Signs in: what the gateway answered, and a session in this browser. `made`: with this passkey, which was just made, and not
+ * with whichever its holder chooses. `which`: asks them for one of several purposes.
  */
-export async function signInWithPasskey({ credentialId = null, which = null } = {}) {
+export async function signInWithPasskey({ made = null, which = null } = {}) {
   mustBePossible();
   const { public_key } = await post("/auth/passkey/signin/options");
   const credential = await prompted(() =>
@@ -62,12 +68,14 @@ export async function signInWithPasskey({ credentialId = null, which = null } = 
         ...public_key,
         challenge: fromWebsafe(public_key.challenge),
         timeout: TIMEOUT_MS,
-        ...(credentialId === null ? {} : { allowCredentials: allowed(credentialId) }),
+        ...(made === null ? {} : { allowCredentials: allowed(made.credential_id) }),
       },
     }),
   );
-  const { clientDataJSON, authenticatorData, signature, userHandle } = credential.response;
-  const response = { clientDataJSON, authenticatorData, signature, userHandle: userHandle ?? new ArrayBuffer(0) };
+  const { clientDataJSON, authenticatorData, signature } = credential.response;
+  // A device that is asked for one passkey by name need not say whose it is (WebAuthn §6.3.3, step 13)
+  const userHandle = credential.response.userHandle ?? (made === null ? new ArrayBuffer(0) : fromWebsafe(made.user_handle));
+  const response = { clientDataJSON, authenticatorData, signature, userHandle };
   try {
     return await enter("/auth/passkey/signin/verify", { credential: written(credential, response) }, which);
   } catch (error) {

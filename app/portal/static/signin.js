@@ -9,6 +9,8 @@ import { _ } from "./words.js";
 
 const place = document.getElementById("signin");
 const hats = document.getElementById("hats");
+// Where somebody goes who is nobody's patient yet
+const BEFORE_ANY_ROLE = ["/recover", "/join"];
 
 // personal_sign takes bytes in hexadecimal: a wallet need not guess whether text is meant.
 function hex(text) {
@@ -77,7 +79,7 @@ async function choose(how) {
   for (const button of buttons) button.disabled = true;
   try {
     const told = await how();
-    if (told.roles.length > 0) return goOn();
+    if (told.roles.length > 0 || BEFORE_ANY_ROLE.includes(place.dataset.after)) return goOn();
     nothingToSee();
   } catch (error) {
     warn(inWords(error));

@@ -7,8 +7,8 @@ from app.store.tables.row import Row
 
 
 class PasskeyRow(Row, table=True):
-    """A passkey that was made here. ``maker``: who let it be made, a session's actor, a code's address or
-    an invitation's hash.
+    """A passkey that was made here. ``maker``: who let it be made, a session's actor, the address of an enrolment's
+    code, the id of a recovery, or an invitation's hash.
     """
 
     __tablename__ = "passkey"
