@@ -46,7 +46,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "CONSENTRY_PACS_URL": (folder / "archive").as_uri(),
         "CONSENTRY_VIEWER_DIR": str(PROJECT / "viewer"),
     }
-    with live_stack(folder / "data", **settings) as live, chromium() as browser:
+    with live_stack(folder / "data", **settings) as live, chromium(webgl=True) as browser:
         yield Stage(live, studies, browser)
 
 
