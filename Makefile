@@ -2,7 +2,7 @@
 # The first target that needs them makes .venv and node_modules from the lock files (tools/bootstrap.py).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up viewer test check bench soak test-python test-core test-contracts \
+.PHONY: help demo up viewer test check bench soak test-rest test-core test-contracts \
 	check-lint check-format check-types check-imports check-contracts check-artefacts check-slither \
 	lint format contracts docs messages vendored tutorial-pictures gas lock clean run-environment develop-environment
 
@@ -29,9 +29,27 @@ viewer: run-environment ## Fetch the OHIF viewer (50 MB), which the gateway then
 
 # --- Working on it
 
-test: test-core test-python test-contracts ## All tests: pytest, full branch coverage of app/core, Solidity
-
+# Each room of the tests in a process of its own, as many at a time as there are cores here (JOBS=…): much of a room is
+# waiting. What a room says is shown whole when it is done (GNU make 4 and later; 3.81 mixes the lines). The longest
+# begin first. Solidity's compiler has one cache, so whoever builds takes turns.
 CORE_TESTS := $(wildcard tests/core_*)
+ROOMS := browser story gateway api oauth store
+ELSEWHERE := $(CORE_TESTS) $(addprefix tests/,$(ROOMS) contracts_build)
+JOBS ?= 2
+TOGETHER = $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=$(JOBS)) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+PYTEST := $(BIN)/python -m pytest $(if $(SEED),--seed=$(SEED))
+
+test: develop-environment ## All tests, two rooms at a time: pytest, full branch coverage of app/core, Solidity
+	@$(MAKE) --no-print-directory $(TOGETHER) $(addprefix test-,$(ROOMS)) test-rest test-core test-contracts
+
+.PHONY: $(addprefix test-,$(ROOMS))
+$(addprefix test-,$(ROOMS)): develop-environment
+	@echo "--- tests/$(@:test-%=%)"
+	@$(PYTEST) tests/$(@:test-%=%)
+
+test-rest: develop-environment
+	@echo "--- the other rooms"
+	@$(PYTEST) $(addprefix --ignore=,$(ELSEWHERE))
 
 # The core owes every branch to tests of its own; measuring the others too would slow them for nothing
 test-core: develop-environment
@@ -41,12 +59,9 @@ test-core: develop-environment
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include='app/core/*' --fail-under=100 --skip-covered
 
-test-python: develop-environment
-	@echo "--- everything else in Python"
-	@$(BIN)/python -m pytest $(addprefix --ignore=,$(CORE_TESTS)) $(if $(SEED),--seed=$(SEED))
-
 test-contracts: develop-environment
 	@echo "--- contracts"
+	@$(PYTEST) tests/contracts_build
 	@$(NPM) test:sol
 
 check: check-lint check-format check-types check-imports check-contracts check-artefacts check-slither ## Every static check, the same as in CI

@@ -1,5 +1,7 @@
 """The portal: every page that people open in a browser, and what pages are made of."""
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -28,19 +30,7 @@ def add_pages(application: FastAPI, origin_url: str, viewer_dir: Path, browser_r
     ``origin_url``: scheme and host as people reach this gateway. ``viewer_dir``: what ``make viewer`` fills.
     ``browser_rpc_url``: a node of the chain as browsers reach it, "" for none.
     """
-    # What has no page yet is nobody's section
-    sections = tuple(one for one in SECTIONS if one.entries)
-    parts = read_parts({"": HERE / "static", **{f"{one.name}/": one.folder / "static" for one in SECTIONS}})
-    languages = Languages([HERE, *(one.folder for one in SECTIONS)])
-    application.state.site = Site(
-        origin_url=origin_url,
-        browser_rpc_url=browser_rpc_url,
-        sections=sections,
-        parts=parts,
-        languages=languages,
-        script_words=ScriptWords(parts),
-        templates={tag: environment(language, SECTIONS) for tag, language in languages.by_tag.items()},
-    )
+    application.state.site = replace(_written(), origin_url=origin_url, browser_rpc_url=browser_rpc_url)
     application.include_router(start)
     application.include_router(claim)
     application.include_router(recover)
@@ -50,6 +40,23 @@ def add_pages(application: FastAPI, origin_url: str, viewer_dir: Path, browser_r
         application.include_router(section.router)
     settings = application.state.site.templates[SOURCE].get_template("viewer-settings.js").render(origin=origin_url)
     application.include_router(viewer(settings.encode(), ViewerFolder(viewer_dir)))
+
+
+@cache
+def _written() -> Site:
+    """The site as our own files say it, nowhere yet: read once, whatever number of applications a process makes."""
+    parts = read_parts({"": HERE / "static", **{f"{one.name}/": one.folder / "static" for one in SECTIONS}})
+    languages = Languages([HERE, *(one.folder for one in SECTIONS)])
+    return Site(
+        origin_url="",
+        browser_rpc_url="",
+        # What has no page yet is nobody's section
+        sections=tuple(one for one in SECTIONS if one.entries),
+        parts=parts,
+        languages=languages,
+        script_words=ScriptWords(parts),
+        templates={tag: environment(language, SECTIONS) for tag, language in languages.by_tag.items()},
+    )
 
 
 async def _part(request: Request, path: str) -> Response:

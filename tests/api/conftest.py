@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from app.store.engine import open_database
-from app.store.migrate import upgrade
 from tests.api.in_process import InProcess
+from tests.support.stores import opened_sqlite
 
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[InProcess]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     yield InProcess(database)
     database.close()

@@ -18,7 +18,6 @@ from app.core.signing.messages import GuardianChange, Message, MoveAcceptance, M
 from app.core.signing.typed_data import payload
 from app.core.signing.words import Names, words_for
 from app.store.engine import Database, open_database
-from app.store.migrate import upgrade
 from tests.api.in_process import (
     AUDITOR,
     GUARDIAN,
@@ -30,6 +29,7 @@ from tests.api.in_process import (
     STRANGER,
     InProcess,
 )
+from tests.support.stores import new_sqlite
 
 _TABLE = json.loads((Path(__file__).parent / "who_may.json").read_text())
 _NEWCOMER = Address(b"\x08" * 20)
@@ -71,9 +71,7 @@ class _World:
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "store.db"
-    database = open_database(f"sqlite:///{path}")
-    upgrade(database)
-    database.close()
+    new_sqlite(path)
     return path
 
 

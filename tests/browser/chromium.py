@@ -21,10 +21,10 @@ from tests.support.needs import PROJECT, require_program
 ARTEFACTS = PROJECT / "test-artefacts" / "browser"
 _WALLET = Path(__file__).with_name("wallet.js").read_text()
 _AXE = (PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+# The viewer draws with WebGL, on a graphics card that is played in software. Pages need none, and are sooner drawn.
+_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+_NO_CARD = ("--disable-gpu", "--disable-gpu-rasterization", "--disable-gpu-compositing")
 _FLAGS = (
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
     # Nothing of the browser's own goes out, so that what does is the page's
     "--disable-background-networking",
     "--disable-component-update",
@@ -41,12 +41,13 @@ _LOCAL_SCHEMES = {"data", "blob", "about", "chrome", "chrome-extension"}
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*, webgl: bool = False) -> Iterator[Browser]:
     """A headless browser, closed at the end."""
+    drawing = _WEBGL if webgl else _NO_CARD
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=require_program("chromium"), headless=True, args=[*_FLAGS, *sandbox]
+            executable_path=require_program("chromium"), headless=True, args=[*drawing, *_FLAGS, *sandbox]
         )
         try:
             yield browser

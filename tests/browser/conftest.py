@@ -37,17 +37,24 @@ class Stage:
         return Window(self.browser, self.origin, wallet, **context)
 
 
-# Closed when a file is done: while Playwright's loop exists in this thread, no other can run in it.
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, dict[str, Kept]]]:
+    """The stack, and what its archive holds: for every file whose tests make their own people, or look at none."""
     folder = tmp_path_factory.mktemp("browser")
     studies = build(folder / "archive", corpus_folder())
     settings = {
         "CONSENTRY_PACS_URL": (folder / "archive").as_uri(),
         "CONSENTRY_VIEWER_DIR": str(PROJECT / "viewer"),
     }
-    with live_stack(folder / "data", **settings) as live, chromium() as browser:
-        yield Stage(live, studies, browser)
+    with live_stack(folder / "data", **settings) as live:
+        yield live, studies
+
+
+# Closed when a file is done: while Playwright's loop exists in this thread, no other can run in it.
+@pytest.fixture(scope="module")
+def stage(shared_stack: tuple[Live, dict[str, Kept]]) -> Iterator[Stage]:
+    with chromium(webgl=True) as browser:
+        yield Stage(*shared_stack, browser)
 
 
 @pytest.fixture

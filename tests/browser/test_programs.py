@@ -63,7 +63,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "CONSENTRY_PACS_URL": (folder / "archive").as_uri(),
             "CONSENTRY_CORS_ORIGINS": ohif,
         }
-        with live_stack(folder / "data", **settings) as live, chromium() as browser:
+        with live_stack(folder / "data", **settings) as live, chromium(webgl=True) as browser:
             addresses = ("--redirect", f"{ohif}/viewer/callback", "--post-logout", f"{ohif}/viewer/")
             consentry(live, "client", "add", "ohif", "--name", "OHIF of the radiology", *addresses)
             account = live.document["patients"][0]["account"]

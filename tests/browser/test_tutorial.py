@@ -40,7 +40,7 @@ def test_the_tutorial_leads_where_it_says(stack: Live) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
         taken.append(name)
 
-    with chromium() as browser:
+    with chromium(webgl=True) as browser:
         reader = Reader(stack, browser, take)
         try:
             reader.plays()

@@ -243,7 +243,7 @@ def main(folder: Path) -> None:
     with (
         tempfile.TemporaryDirectory() as made,
         live_stack(Path(made) / "data") as live,
-        chromium() as browser,
+        chromium(webgl=True) as browser,
     ):
         reader = Reader(live, browser, take)
         try:

@@ -37,9 +37,9 @@ from app.pacs.origin import Origin
 from app.store.engine import Database, open_database
 from app.store.identity_desk import IdentityDesk
 from app.store.journal import Journal, JournalEntry, Outcome
-from app.store.migrate import upgrade
 from app.store.patients import EnrolledPatient, Patients
 from app.store.sessions import Sessions
+from tests.support.stores import new_sqlite
 
 CHAIN_ID = 31337
 REGISTRY = Address(b"\x11" * 20)
@@ -56,9 +56,7 @@ PAGE_ORIGIN = b"https://gateway.example"
 def make_empty_database(folder: Path) -> Path:
     """A database with its tables and nothing in them."""
     path = folder / "empty.sqlite"
-    database = open_database(f"sqlite:///{path}")
-    upgrade(database)
-    database.close()
+    new_sqlite(path)
     return path
 
 

@@ -21,12 +21,12 @@ from app.core.consent.state import GENESIS
 from app.core.identifiers import Address, BlockHash, BlockRef, PatientKey, Signer, Subject, UnixTime
 from app.loops.aftermath import Aftermath
 from app.store.access_requests import LASTS_S, AccessRequests
-from app.store.engine import Database, StoreUnavailableError, open_database
+from app.store.engine import Database, StoreUnavailableError
 from app.store.erasures import BY_TRANSACTION, ERASE, Erasures
-from app.store.migrate import upgrade
 from app.store.outbox import NewCall, Outbox
 from app.store.patients import Patients
 from app.store.recoveries import START_MOVE, Ended, Recoveries
+from tests.support.stores import opened_sqlite
 
 _NOW = UnixTime(1_000)
 _OLD, _NEW, _THIRD, _DESK = (Address(bytes([n]) * 20) for n in (1, 2, 3, 4))
@@ -63,8 +63,7 @@ class _House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[_House]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     made = _House(database)
     yield made
     made.patients.close()

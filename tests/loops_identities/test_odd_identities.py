@@ -17,11 +17,11 @@ from app.store.engine import Database, open_database
 from app.store.identity_desk import IdentityDesk
 from app.store.identity_scans import Scan, ScanState
 from app.store.leadership import Leadership
-from app.store.migrate import upgrade
 from app.store.patients import Patients
 from tests.gateway.memory_origin import MemoryOrigin
 from tests.gateway.people import ANNA, BERT, stored
 from tests.support.dicom_files import write_odd_files
+from tests.support.stores import opened_sqlite
 
 DESK = Address(b"\x0a" * 20)
 PAUSE_S = 0.2
@@ -59,8 +59,7 @@ Made = Callable[..., Gateway]
 
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[Made]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     gateways: list[Gateway] = []
     databases: list[Database] = [database]
 

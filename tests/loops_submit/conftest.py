@@ -25,12 +25,12 @@ from app.store.engine import Database, open_database
 from app.store.journal import Journal, JournalEntry
 from app.store.leadership import Leadership
 from app.store.log_batches import LogBatches
-from app.store.migrate import upgrade
 from app.store.outbox import CallState, Outbox
 from app.store.tables import AccessRecordRow, ChainBatchRow, OutboxCallRow
 from tests.support.accesses import random_entry
 from tests.support.chain import Chain, signer
 from tests.support.postgres import PostgresCluster, postgres_cluster
+from tests.support.stores import new_sqlite
 
 on_both = pytest.mark.parametrize(
     "url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
@@ -169,14 +169,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """SQLite, unless the test asks for both with ``on_both``."""
     if getattr(request, "param", "sqlite") == "postgres":
         running: PostgresCluster = request.getfixturevalue("cluster")
-        return running.new_url()
-    return f"sqlite:///{tmp_path / 'site.db'}"
+        return running.migrated_url()
+    return new_sqlite(tmp_path / "site.db")
 
 
 @pytest.fixture
 async def site(url: str, chain: Chain, rng: random.Random) -> AsyncIterator[Site]:
     database = open_database(url)
-    upgrade(database)
     journal = Journal(database)
     journal.start()
     yield Site(url, database, journal, chain, rng)

@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 from app.store.engine import open_database
-from app.store.migrate import upgrade
 from tests.oauth.program import Programs
+from tests.support.stores import new_sqlite
 
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its tables, to copy."""
     path = tmp_path_factory.mktemp("oauth") / "empty.db"
-    database = open_database(f"sqlite:///{path}")
-    upgrade(database)
-    database.close()
+    new_sqlite(path)
     return path
 
 

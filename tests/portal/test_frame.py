@@ -17,11 +17,11 @@ from app.core.identifiers import Signer, UnixTime
 from app.portal.page_route import page_router
 from app.portal.templating import page
 from app.portal.visitor import Reader
-from app.store.engine import StoreUnavailableError, open_database
-from app.store.migrate import upgrade
+from app.store.engine import StoreUnavailableError
 from tests.api.in_process import PATIENT, STRANGER
 from tests.portal.opened import ORIGIN, Portal
 from tests.support.needs import PROJECT
+from tests.support.stores import opened_sqlite
 
 ROOM = page_router()
 
@@ -40,8 +40,7 @@ async def broken(request: Request, kind: int) -> Response:
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Iterator[Portal]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     yield Portal(database, tmp_path, [ROOM])
     database.close()
 

@@ -30,12 +30,11 @@ from app.core.directory import entry_hash
 from app.core.identifiers import Address, PatientKey, Signer, StudyUid, Subject, UnixTime
 from app.portal.patient.studies import person_name
 from app.store.directory import DirectoryEntry
-from app.store.engine import open_database
 from app.store.journal import Journal
-from app.store.migrate import upgrade
 from tests.api.in_process import CHAIN_ID, DEPLOYMENT, NOW, PATIENT, PATIENT_KEY, PHYSICIAN, STRANGER
 from tests.portal.opened import Portal, study
 from tests.support.accesses import random_entry
+from tests.support.stores import opened_sqlite
 
 PAGES = (
     "/patient",
@@ -54,8 +53,7 @@ RPC = "https://node.example.org/key/v3"
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Iterator[Portal]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     opened = Portal(database, tmp_path, browser_rpc=RPC)
     opened.archive.rows = [study("1.2.3", "MR knee", "20260301"), study("1.2.4")]
     yield opened

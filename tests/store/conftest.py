@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.store.engine import Database, open_database
-from app.store.migrate import upgrade
 from tests.support.postgres import PostgresCluster, postgres_cluster
+from tests.support.stores import new_sqlite
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +38,13 @@ def opened() -> Iterator[Callable[[str], Database]]:
         database.close()
 
 
-@pytest.fixture
-def url(empty_url: str) -> str:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with the newest schema."""
-    database = open_database(empty_url)
-    upgrade(database)
-    database.close()
-    return empty_url
+    if request.param == "sqlite":
+        return new_sqlite(tmp_path / "store.db")
+    running: PostgresCluster = request.getfixturevalue("cluster")
+    return running.migrated_url()
 
 
 @pytest.fixture

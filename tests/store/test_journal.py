@@ -219,7 +219,7 @@ async def test_a_journal_without_tables_does_not_start(empty_url: str, opened: O
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
 async def test_a_server_that_goes_and_comes_back(
     database: Database, cluster: PostgresCluster, rng: random.Random
 ) -> None:

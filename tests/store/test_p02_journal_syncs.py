@@ -13,20 +13,16 @@ import pytest
 from sqlmodel import select
 
 from app.store.engine import open_database
-from app.store.migrate import upgrade
 from app.store.tables import AccessRecordRow
 from tests.support.needs import PROJECT, require_program
+from tests.support.stores import new_sqlite
 
 Said = list[tuple[str, str]]
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    database = open_database(url)
-    upgrade(database)
-    database.close()
-    return url
+    return new_sqlite(tmp_path / "store.db")
 
 
 def program(url: str, *options: str) -> list[str]:

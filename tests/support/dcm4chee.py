@@ -296,12 +296,17 @@ def _pieces(body: bytes) -> Iterator[bytes]:
         yield body[at : at + 8000]
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # Not the library's 5: a connection that finds the queue full is only tried again after seconds, up to a minute
+    request_queue_size = 128
+
+
 @contextmanager
 def running_dcm4chee() -> Iterator[Dcm4chee]:
     """Serves on a free loopback port, in threads. Ask with ``Authorization: Bearer TOKEN``."""
     archive = Dcm4chee()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.archive = archive  # type: ignore[attr-defined]
     archive.url = f"http://127.0.0.1:{server.server_port}{BASE_PATH}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
