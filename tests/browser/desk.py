@@ -55,12 +55,10 @@ class Desk:
     def keeper(self, size: str, credentials: list[dict[str, Any]] | None = None) -> tuple[Window, Device]:
         """A window on a device of that size which keeps passkeys, and has these already. Nobody is signed in."""
         if size == "phone":
-            phone = Phone(self.browser, self.origin, credentials=credentials)
-            assert phone.device is not None
-            window, device = phone, phone.device
+            window: Window = Phone(self.browser, self.origin, keeps=False)
         else:
             window = Window(self.browser, self.origin, viewport=SIZES[size], locale="en-GB")
-            device = Device(window, credentials)
+        device = Device(window, credentials)
         self.windows.append(window)
         return window, device
 
