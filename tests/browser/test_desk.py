@@ -2,32 +2,18 @@
 resolved and taken back, and how the gateway is.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
-import pydicom
 import pytest
-import zxingcpp
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from PIL import Image
-from playwright.sync_api import Browser, expect
-from pydicom.data import get_testdata_file
-from pydicom.uid import UID
+from playwright.sync_api import expect
 
-from app.chain.anvil import DEVELOPMENT_KEYS
-from app.commands.client import Client, sign_in
 from app.demo.seeding import claim_enrolment
-from tests.browser.chromium import Wallet, Window, chromium
 from tests.browser.clinic import MARKUP, SIZES, until
-from tests.support.chain import CAST, deployed_in, plan
-from tests.support.differential import RunningGateway, Zygote, archive_settings, running_gateway
-from tests.support.orthanc import free_port
+from tests.browser.desk import DELAY_S, ISSUER, Desk, of_cast, press, read_letter, running_desk
+from tests.support.differential import Zygote
 
 pytestmark = pytest.mark.browser
 
@@ -37,77 +23,15 @@ PAGES = {
     "identities": "/admin/identities",
     "health": "/admin/health",
 }
-DELAY_S = 4
-ISSUER = "CLINIC"
 OWN, BLANK = "DESK-1", ""
 # Enrolled and odd differ by case alone
 STUDIES = (("2.25.88100", OWN), ("2.25.88101", "desk-1"), ("2.25.88102", BLANK))
 
 
-@dataclass
-class Desk:
-    """The gateway, the browser, and the windows that a test opened."""
-
-    gateway: RunningGateway
-    browser: Browser
-    origin: str
-    windows: list[Window] = field(default_factory=list)
-
-    def client(self, account: LocalAccount) -> Client:
-        return sign_in(self.gateway.url, account, None)[0]
-
-    def window(self, account: LocalAccount | None, size: str = "desk") -> Window:
-        wallet = None if account is None else Wallet(account)
-        window = Window(self.browser, self.origin, wallet, viewport=SIZES[size], locale="en-GB")
-        if account is not None:
-            self.sign_in(window, account)
-        self.windows.append(window)
-        return window
-
-    def sign_in(self, window: Window, account: LocalAccount) -> None:
-        cookie: Any = {
-            "name": "__Host-consentry",
-            "value": self.client(account).token,
-            "domain": "localhost",
-            "path": "/",
-            "secure": True,
-            "httpOnly": True,
-            "sameSite": "Strict",
-        }
-        window.context.add_cookies([cookie])
-
-
-def of_cast(name: str) -> LocalAccount:
-    account: LocalAccount = Account.from_key(DEVELOPMENT_KEYS[CAST.index(name)])
-    return account
-
-
-def write_archive(folder: Path) -> None:
-    folder.mkdir()
-    path = get_testdata_file("CT_small.dcm", download=False)
-    assert isinstance(path, str)
-    for number, (study, patient_id) in enumerate(STUDIES):
-        dataset = pydicom.dcmread(path)
-        dataset.PatientID, dataset.IssuerOfPatientID, dataset.StudyInstanceUID = patient_id, ISSUER, UID(study)
-        dataset.PatientName, dataset.SeriesInstanceUID = f"{MARKUP}^Odd", UID(f"2.25.88200{number}")
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.88300{number}")
-        dataset.save_as(folder / f"{number}.dcm")
-
-
 @pytest.fixture(scope="module")
 def whole_desk(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A chain on which a move can be vetoed for a few seconds: no gateway believes a head from the future."""
-    folder = tmp_path_factory.mktemp("desk")
-    write_archive(folder / "files")
-    hasty = replace(plan(), move_delay_s=DELAY_S)
-    with ThreadPoolExecutor(1) as beside:  # the browser's own loop runs in this thread
-        deployed = beside.submit(lambda: asyncio.run(deployed_in(folder, hasty))).result()
-    port = free_port()
-    origin = f"http://localhost:{port}"
-    settings: dict[str, Any] = {"CONSENTRY_PORT": str(port), "CONSENTRY_PUBLIC_URL": origin}
-    pacs = archive_settings(folder / "files")
-    with running_gateway(zygote, deployed, folder / "data", pacs, **settings) as gateway, chromium() as browser:
-        yield Desk(gateway, browser, origin)
+    with running_desk(zygote, tmp_path_factory.mktemp("desk"), STUDIES) as desk:
+        yield desk
 
 
 @pytest.fixture
@@ -130,24 +54,6 @@ def patient(whole_desk: Desk) -> LocalAccount:
     account: LocalAccount = Account.create()
     claim_enrolment(whole_desk.gateway.url, account, made["code"])
     return account
-
-
-def press(window: Window, name: str) -> None:
-    window.page.get_by_role("button", name=name, exact=True).click()
-
-
-def read_letter(window: Window, picture: str) -> str:
-    """The link that a phone's camera reads from the letter, which is the one it says in words."""
-    page = window.page
-    page.get_by_role("button", name="Print the letter").wait_for()
-    assert window.violations() == []
-    path = window.keep(picture)
-    page.locator("#letter .qr").screenshot(path=path)
-    (found,) = zxingcpp.read_barcodes(Image.open(path))
-    address, _, code = found.text.partition("#")
-    assert page.locator("#letter .address").inner_text() == address
-    assert page.locator("#letter .code code").inner_text() == code
-    return str(found.text)
 
 
 @pytest.mark.parametrize("size", SIZES)
