@@ -41,38 +41,65 @@ database = typer.Typer(help="The database's schema.", no_args_is_help=True)
 T = TypeVar("T")
 
 _DAY_S = 86400
+# Whoever waits longer for a lost key, or leaves a glass broken longer, has mistyped: the contracts keep it for good.
+_LONGEST_DELAY_HOURS = 8760
+_LONGEST_EMERGENCY_MINUTES = 1440
+_MOST_EMERGENCIES = 1000
 RoleArgument = Annotated[Role, typer.Argument(help="The staff role.", case_sensitive=False)]
 AccountArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The account, 0x….")]
 
 
 def deploy(
-    move_delay_hours: Annotated[int, typer.Option(help="How long a patient's old wallet can veto a move.", min=1)] = 72,
-    admin_delay_hours: Annotated[int, typer.Option(help="How long the admin's succession takes.", min=1)] = 48,
+    move_delay_hours: Annotated[
+        int, typer.Option(help="How long a patient's old wallet can veto a move.", min=1, max=_LONGEST_DELAY_HOURS)
+    ] = 72,
+    admin_delay_hours: Annotated[
+        int, typer.Option(help="How long the admin's succession takes.", min=1, max=_LONGEST_DELAY_HOURS)
+    ] = 48,
+    emergency_minutes: Annotated[
+        int, typer.Option(help="How long an emergency lasts at the most.", min=1, max=_LONGEST_EMERGENCY_MINUTES)
+    ] = EMERGENCY_DURATION_S // 60,
+    emergency_quota: Annotated[
+        int, typer.Option(help="How many emergencies one person may open a day.", min=1, max=_MOST_EMERGENCIES)
+    ] = EMERGENCY_QUOTA,
     keystore: KeystoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put the contracts on the configured chain and write the deployment file; goes on where it was cut short.
 
-    The wallet pays and becomes the first admin; grant the other roles with `consentry role grant`.
+    The wallet pays and becomes the first admin; grant the other roles with `consentry role grant`. What bounds a move
+    and an emergency cannot be changed later; where a deployment file exists nothing is deployed, and what holds there
+    is told. Passkeys are bound to the host of CONSENTRY_PUBLIC_URL.
     """
     settings, signer = settings_or_fail(), Signer.of(bytes(wallet(keystore).key))
     plan = Plan(
         chain_id=settings.chain_id,
         admin_delay_s=admin_delay_hours * 3600,
         move_delay_s=move_delay_hours * 3600,
-        emergency_duration_s=EMERGENCY_DURATION_S,
-        emergency_quota=EMERGENCY_QUOTA,
+        emergency_duration_s=emergency_minutes * 60,
+        emergency_quota=emergency_quota,
         rp_id=urlsplit(settings.origin_url).hostname or "",
     )
 
-    async def work() -> Deployment:
+    async def work() -> tuple[Deployment, dict[str, int]]:
         async with Nodes.of(settings.rpc_urls) as nodes:
-            return await put_on_chain(nodes, signer, plan, settings.deployment_path, say)
+            made = await put_on_chain(nodes, signer, plan, settings.deployment_path, say)
+            return made, await _bounds(nodes, Contracts.of(made))
 
-    made = _run(work())
+    made, bounds = _run(work())
     addresses = {name: str(to_checksum_address(one.address)) for name, one in made.contracts.items()}
-    document = {"chain_id": made.chain_id, "file": str(settings.deployment_path), "contracts": addresses}
-    emit(document, as_json, [f"{name}  {address}" for name, address in addresses.items()])
+    document = {"chain_id": made.chain_id, "file": str(settings.deployment_path), "contracts": addresses, **bounds}
+    lines = [f"{name}  {address}" for name, address in addresses.items()]
+    emit(document, as_json, [*lines, *(f"{name}  {value}" for name, value in bounds.items())])
+
+
+async def _bounds(nodes: Nodes, contracts: Contracts) -> dict[str, int]:
+    """What the contracts were made with, as they say it themselves."""
+    return {
+        "move_delay_s": await contracts.ask(nodes, contracts.patients.move_delay_s()),
+        "emergency_duration_s": await contracts.ask(nodes, contracts.emergencies.max_duration_s()),
+        "emergency_quota": await contracts.ask(nodes, contracts.emergencies.quota()),
+    }
 
 
 @role.command("grant")

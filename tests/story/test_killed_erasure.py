@@ -26,7 +26,7 @@ from tests.support.needs import PROJECT
 _HERS = PATIENTS[0].patient_id
 
 
-def _serve_until_killed(gateway: RunningGateway, point: str) -> "subprocess.Popen[bytes]":
+def serve_until_killed(gateway: RunningGateway, point: str) -> "subprocess.Popen[bytes]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CONSENTRY_")}
     with gateway.log.open("ab") as log:
         process = subprocess.Popen(
@@ -64,7 +64,7 @@ def test_an_erasure_goes_on_after_kill_9(point: str, zygote: Zygote, deployed: D
         patient.until("/api/accesses", lambda page: all(one["status"] == "final" for one in page["accesses"]), 60)
         gateway.stop()
 
-        process = _serve_until_killed(gateway, point)
+        process = serve_until_killed(gateway, point)
         client = Client(gateway.url, registrar.token)
         asked = {"reason": "retention-ended", "patient_id": _HERS, "issuer": ISSUER}
         with suppress(CommandError):  # killed before it could answer
