@@ -9,6 +9,8 @@ from playwright.sync_api import Browser
 
 from tests.browser.archive import Kept, build
 from tests.browser.chromium import Wallet, Window, chromium
+from tests.browser.clinic import Clinic
+from tests.browser.desk import Desk
 from tests.support.live import Live, live_stack
 from tests.support.needs import PROJECT, corpus_folder
 
@@ -65,3 +67,28 @@ def windows(request: pytest.FixtureRequest) -> Iterator[list[Window]]:
     for number, window in enumerate(opened):
         window.keep(f"{request.node.name}-{number}")
         window.close()
+
+
+@pytest.fixture
+def clinic(whole_clinic: Clinic, request: pytest.FixtureRequest) -> Iterator[Clinic]:
+    """The clinic that the file has, for one test: its windows are looked at and put away."""
+    yield whole_clinic
+    windows, whole_clinic.windows = whole_clinic.windows, []
+    _put_away(windows, request)
+
+
+@pytest.fixture
+def desk(whole_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """The desk that the file has, for one test."""
+    yield whole_desk
+    windows, whole_desk.windows = whole_desk.windows, []
+    _put_away(windows, request)
+
+
+def _put_away(windows: list[Window], request: pytest.FixtureRequest) -> None:
+    """Each leaves a picture. Nothing may have gone wrong in any of them."""
+    for number, window in enumerate(windows):
+        window.keep(f"{request.node.name}-{number}")
+        window.close()
+    for window in windows:
+        assert (window.errors, window.foreign) == ([], [])

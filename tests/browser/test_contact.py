@@ -25,18 +25,6 @@ def whole_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
         yield clinic
 
 
-@pytest.fixture
-def clinic(whole_clinic: Clinic, request: pytest.FixtureRequest) -> Iterator[Clinic]:
-    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
-    yield whole_clinic
-    windows, whole_clinic.windows = whole_clinic.windows, []
-    for number, window in enumerate(windows):
-        window.keep(f"{request.node.name}-{number}")
-        window.close()
-    for window in windows:
-        assert (window.errors, window.foreign) == ([], [])
-
-
 def gave(clinic: Clinic, address: str, language: str = "en") -> Page:
     """The record's page, on which the patient gave an address that is not confirmed yet."""
     window = clinic.window(size="phone")

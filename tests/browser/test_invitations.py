@@ -20,40 +20,17 @@ MAKE = "Make a passkey on this device"
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+def whole_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     with running_clinic(tmp_path_factory.mktemp("clinic")) as clinic:
         yield clinic
 
 
 @pytest.fixture
-def windows(request: pytest.FixtureRequest) -> Iterator[list[Window]]:
-    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
-    opened: list[Window] = []
-    yield opened
-    for number, window in enumerate(opened):
-        window.keep(f"{request.node.name}-{number}")
-        window.close()
-    for window in opened:
-        assert (window.errors, window.foreign) == ([], [])
-
-
-@pytest.fixture
-def phone(clinic: Clinic, windows: list[Window]) -> Open:
+def phone(clinic: Clinic) -> Open:
     def opened(path: str, **how: Any) -> Phone:
         window = Phone(clinic.browser, clinic.origin, **how)
-        windows.append(window)
+        clinic.windows.append(window)
         window.go(path)
-        return window
-
-    return opened
-
-
-@pytest.fixture
-def desk(clinic: Clinic, windows: list[Window]) -> Callable[..., Window]:
-    def opened(who: str, size: str = "desk") -> Window:
-        window = clinic.window(who, size)
-        clinic.windows.remove(window)
-        windows.append(window)
         return window
 
     return opened
@@ -69,10 +46,8 @@ def press(window: Window, name: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["phone", "desk"])
-def test_the_desk_hands_out_a_letter_and_sees_what_became_of_it(
-    clinic: Clinic, desk: Callable[..., Window], size: str
-) -> None:
-    window = desk("registrar", size)
+def test_the_desk_hands_out_a_letter_and_sees_what_became_of_it(clinic: Clinic, size: str) -> None:
+    window = clinic.window("registrar", size)
     page = window.page
     window.go("/admin/roles")
     page.get_by_role("link", name="Invite a colleague").click()
@@ -95,9 +70,7 @@ def test_the_desk_hands_out_a_letter_and_sees_what_became_of_it(
     assert page.locator("main img").count() == 0
 
 
-def test_a_colleague_without_a_wallet_breaks_the_glass_with_a_passkey(
-    clinic: Clinic, desk: Callable[..., Window], phone: Open
-) -> None:
+def test_a_colleague_without_a_wallet_breaks_the_glass_with_a_passkey(clinic: Clinic, phone: Open) -> None:
     invitation = invited(clinic, "Dr. Passkey")
     theirs = phone(f"/join#{invitation['code']}")
     page = theirs.page
@@ -114,7 +87,7 @@ def test_a_colleague_without_a_wallet_breaks_the_glass_with_a_passkey(
     (credential,) = theirs.credentials
     assert credential["rpId"] == "localhost"
 
-    admin = desk("admin")
+    admin = clinic.window("admin")
     admin.go("/admin/roles/invitations")
     card = admin.page.locator(".invitation", has_text="Dr. Passkey")
     expect(card).to_contain_text("has a passkey and no role yet")

@@ -39,18 +39,6 @@ def whole_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
         yield clinic
 
 
-@pytest.fixture
-def clinic(whole_clinic: Clinic, request: pytest.FixtureRequest) -> Iterator[Clinic]:
-    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
-    yield whole_clinic
-    windows, whole_clinic.windows = whole_clinic.windows, []
-    for number, window in enumerate(windows):
-        window.keep(f"{request.node.name}-{number}")
-        window.close()
-    for window in windows:
-        assert (window.errors, window.foreign) == ([], [])
-
-
 @pytest.fixture(scope="module", autouse=True)
 def story(whole_clinic: Clinic) -> None:
     """What happened before: somebody was let in and looked, somebody was kept out, somebody asks."""

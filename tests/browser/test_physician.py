@@ -30,18 +30,6 @@ def whole_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
         yield clinic
 
 
-@pytest.fixture
-def clinic(whole_clinic: Clinic, request: pytest.FixtureRequest) -> Iterator[Clinic]:
-    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
-    yield whole_clinic
-    windows, whole_clinic.windows = whole_clinic.windows, []
-    for number, window in enumerate(windows):
-        window.keep(f"{request.node.name}-{number}")
-        window.close()
-    for window in windows:
-        assert (window.errors, window.foreign) == ([], [])
-
-
 @pytest.mark.parametrize("size", ["phone", "desk"])
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_whole_and_open_to_everybody(clinic: Clinic, size: str, name: str) -> None:

@@ -35,18 +35,6 @@ def whole_desk(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield desk
 
 
-@pytest.fixture
-def desk(whole_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Desk]:
-    """Nothing may have gone wrong in any window when the test is done, and each leaves a picture."""
-    yield whole_desk
-    windows, whole_desk.windows = whole_desk.windows, []
-    for number, window in enumerate(windows):
-        window.keep(f"{request.node.name}-{number}")
-        window.close()
-    for window in windows:
-        assert (window.errors, window.foreign) == ([], [])
-
-
 def study_of(patient_id: str) -> str:
     return next(study for study, whose in STUDIES if whose == patient_id)
 

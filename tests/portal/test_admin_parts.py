@@ -15,7 +15,7 @@ from app.gateway.ports import Alarm
 from app.loops.backlog_watch import BacklogState
 from app.loops.lane import Trouble
 from app.portal.admin.health import ALARMS, TROUBLES
-from app.portal.admin.hours import HOURS, chart_of, since
+from app.portal.admin.hours import HOURS, hours_of, since
 from app.portal.admin.roles import WORDS
 from app.portal.language import Languages
 
@@ -44,14 +44,14 @@ def test_alarms_are_counted_by_their_kind(caplog: pytest.LogCaptureFixture) -> N
 @given(numbers=st.lists(st.integers(0, 10_000), min_size=HOURS, max_size=HOURS))
 def test_the_picture_shows_every_hour_that_had_any(numbers: list[int]) -> None:
     counts = {UnixTime(since(_NOW) + 3600 * at): number for at, number in enumerate(numbers) if number}
-    chart = chart_of(counts, _NOW, _ENGLISH)
-    assert [bar.number for bar in chart.hours] == numbers
-    assert chart.hours[-1].start <= _NOW < chart.hours[-1].start + 3600
-    for bar, number in zip(chart.hours, numbers, strict=True):
+    chart = hours_of(counts, _NOW, _ENGLISH)
+    assert [bar.number for bar in chart.bars] == numbers
+    assert chart.bars[-1].start <= _NOW < chart.bars[-1].start + 3600
+    for bar, number in zip(chart.bars, numbers, strict=True):
         assert (bar.height > 0) == (number > 0)
         assert 0 <= bar.y == chart.height - bar.height
         assert 0 <= bar.x <= chart.width - bar.width
     if any(numbers):
-        assert max(bar.height for bar in chart.hours) == chart.height
+        assert max(bar.height for bar in chart.bars) == chart.height
     total = sum(numbers)
     assert chart.text.startswith(f"In the last 24 hours there {'was' if total == 1 else 'were'} {total:,} access")

@@ -7,8 +7,8 @@ import pytest
 from app.core.consent.terms import Action, Purpose
 from app.core.identifiers import UnixTime
 from app.portal.language import Languages
-from app.portal.patient.chart import WEEKS, chart_of
 from app.portal.patient.sentences import ACTIONS, PURPOSES, SPANS, STATUS, consent_sentence, span_text
+from app.portal.patient.weeks import WEEKS, weeks_of
 from app.store.accesses import WEEK_S
 from tools.messages import ROOMS
 
@@ -98,14 +98,14 @@ def test_everything_that_the_chain_can_say_has_words() -> None:
 def test_a_chart_has_a_bar_for_each_week_and_says_the_same() -> None:
     monday = UnixTime(1_789_948_800)  # 21 September 2026
     counts = {monday: 1, UnixTime(monday - 3 * WEEK_S): 1200, UnixTime(monday - WEEKS * WEEK_S): 5}
-    chart = chart_of(counts, NOW, ENGLISH)
+    chart = weeks_of(counts, NOW, ENGLISH)
     assert chart is not None
-    assert [week.number for week in chart.weeks] == [0] * 22 + [1200, 0, 0, 1], "what is older than half a year is not"
-    assert chart.weeks[-1].day.isoformat() == "2026-09-21"
-    assert chart.weeks[22].height == chart.height
-    assert 0 < chart.weeks[-1].height < 5, "one access among many is seen"
-    assert all(week.y + week.height == chart.height for week in chart.weeks)
+    assert [week.number for week in chart.bars] == [0] * 22 + [1200, 0, 0, 1], "what is older than half a year is not"
+    assert chart.bars[-1].day.isoformat() == "2026-09-21"
+    assert chart.bars[22].height == chart.height
+    assert 0 < chart.bars[-1].height < 5, "one access among many is seen"
+    assert all(week.y + week.height == chart.height for week in chart.bars)
     assert chart.text == (
         "In the last half year there were 1,201 accesses. The most in one week: 1,200, in the week of 31 August 2026."
     )
-    assert chart_of({}, NOW, ENGLISH) is None
+    assert weeks_of({}, NOW, ENGLISH) is None

@@ -10,7 +10,7 @@ from app.api.emergency_views import emergency_states
 from app.api.health import readyz
 from app.api.wiring import wiring_of
 from app.core.consent.terms import Role
-from app.portal.admin.hours import chart_of, since
+from app.portal.admin.hours import hours_of, since
 from app.portal.navigation import N_
 from app.portal.page_route import page_router
 from app.portal.site import language_of
@@ -68,6 +68,6 @@ async def health(request: Request, caller: Reader) -> Response:
         overdue=reviews["review-overdue"],
         troubles=[TROUBLES[one] for one in now["log"]["trouble"]],
         alarms=[(ALARMS[kind], number) for kind, number in wiring.condition().alarms],
-        chart=chart_of(hours, caller.now, language_of(request)),
+        chart=hours_of(hours, caller.now, language_of(request)),
         at=wiring.clock(),
     )

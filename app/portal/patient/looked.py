@@ -17,9 +17,9 @@ from app.core.http.problem import ProblemError, problem
 from app.core.identifiers import Address, StudyUid, UnixTime
 from app.portal.page_route import page_router
 from app.portal.patient.acting import Acting, ActingFor
-from app.portal.patient.chart import Chart, chart_of
 from app.portal.patient.frame import record_page, titles_of
 from app.portal.patient.sentences import ACTIONS, PURPOSES
+from app.portal.patient.weeks import weeks_of
 from app.portal.site import language_of, site_of
 from app.portal.templating import READ, policy_for
 from app.store.accesses import Access, AccessFilter
@@ -77,7 +77,6 @@ async def who_looked(
     names = {
         actor: await _name(request, acting, actor) for actor in await wiring.accesses.actors_of(acting.patient.key)
     }
-    chart: Chart | None = chart_of(weeks, acting.caller.now, language_of(request))
     return record_page(
         request,
         acting,
@@ -90,7 +89,7 @@ async def who_looked(
         people=sorted(((checksum(actor), name) for actor, name in names.items()), key=lambda pair: pair[1].casefold()),
         titles=titles,
         actions=[(name, ACTIONS[name]) for name in _DEEDS],
-        chart=chart,
+        chart=weeks_of(weeks, acting.caller.now, language_of(request)),
         contract=checksum(wiring.deployment.address("AccessLog")),
         chain_id=wiring.place.chain_id,
         rpc=site.browser_rpc_url,
