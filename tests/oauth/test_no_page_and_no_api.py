@@ -24,8 +24,8 @@ Headers = list[tuple[bytes, bytes]]
 # What nobody at all may ask for: a program's token changes nothing there. Everything else that is served needs a
 # person, and refuses it.
 _OF_NOBODY = {
-    *("GET /", "GET /about", "GET /signin", "GET /contact", "GET /claim", "GET /recover", "POST /language"),
-    *("GET /static/{path:path}", "GET /viewer/settings.js", "GET /openapi.json"),
+    *("GET /", "GET /about", "GET /signin", "GET /contact", "GET /claim", "GET /recover", "GET /join"),
+    *("POST /language", "GET /static/{path:path}", "GET /viewer/settings.js", "GET /openapi.json"),
     *("GET /healthz", "GET /readyz", "GET /metrics"),
     # Signing in, and what a one-time code or a mail's link is enough for
     *("POST /auth/siwe/nonce", "POST /auth/siwe/verify"),
