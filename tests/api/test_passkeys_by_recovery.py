@@ -228,11 +228,8 @@ async def test_what_one_code_began_no_other_finishes(recovering: InProcess) -> N
     """Nor somebody signed in."""
     api = recovering
     await api.wiring.patients.enrol(Subject("P-2", "S"), _OTHER, bytes(32))
-    of_them: list[Event] = [
-        PatientEnrolled(_OTHER, STRANGER, UnixTime(1 << 40)),
-        PatientClaimed(_OTHER, STRANGER, _STRANGER),
-    ]
-    api.state = fold_all(api.state, of_them)
+    api.state = fold(api.state, PatientEnrolled(_OTHER, STRANGER, UnixTime(1 << 40)))
+    api.state = fold(api.state, PatientClaimed(_OTHER, STRANGER, _STRANGER))
     await _begin(api, 2, "P-2")
     credential = Authenticator().create(await _options(api))
     for who, more in ((None, {"recovery_code": SECOND}), (None, {"code": OF_ENROLMENT}), (STRANGER, {})):
