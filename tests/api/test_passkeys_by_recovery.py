@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app.api.hexadecimal import to_hex
-from app.core.consent.events import Event, PatientClaimed, PatientEnrolled, PatientErased
+from app.core.consent.events import PatientClaimed, PatientEnrolled, PatientErased
 from app.core.consent.fold import fold, fold_all
 from app.core.consent.state import GENESIS
 from app.core.identifiers import PatientKey, Signer, Subject, UnixTime
