@@ -56,6 +56,7 @@ _DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _NOT_OF_PATIENTS = {
     "directory_entry": "staff and teams by name: whoever is staff is tied to their account by it",
     "erasure": "filled by the erasure itself, and looked at after it",
+    "invitation": "staff by name, as they were invited",
     "oauth_client": "programs",
     "oauth_code": "an account and a program, for a minute",
     "oauth_device": "an account and a program, for minutes",

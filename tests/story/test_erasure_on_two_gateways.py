@@ -17,7 +17,6 @@ from app.core.identifiers import Subject
 from app.core.keccak import keccak256
 from app.demo.samples import ISSUER, PATIENTS, write_samples
 from tests.store.conftest import cluster
-from tests.story.killed_erasure import POINTS
 from tests.story.test_killed_erasure import serve_until_killed
 from tests.support.chain import Deployed
 from tests.support.differential import (
@@ -33,6 +32,7 @@ from tests.support.postgres import PostgresCluster
 __all__ = ["cluster"]
 pytestmark = pytest.mark.postgres
 
+QUICK_POINTS = ("destroying",)
 _HERS = Subject(PATIENTS[0].patient_id, ISSUER)
 # PROMISES, P4, as for a revocation: two seconds, and what a busy machine takes to answer.
 _OBEYED_WITHIN_S = 5.0
@@ -178,7 +178,7 @@ def test_what_one_erases_the_other_serves_no_more(
         assert not any(two.served_there().values()), "nor once it reads everything anew"
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.soak
 def test_what_one_began_and_died_of_the_other_finishes(
     point: str, zygote: Zygote, deployed: Deployed, cluster: PostgresCluster, tmp_path: Path
 ) -> None:

@@ -18,11 +18,11 @@ from app.commands.output import CommandError
 from app.core.keccak import keccak256
 from app.demo.samples import ISSUER, PATIENTS, write_samples
 from app.demo.seeding import claim_enrolment
-from tests.story.killed_erasure import POINTS
 from tests.support.chain import Deployed
 from tests.support.differential import RunningGateway, Zygote, archive_settings, call_node, running_gateway
 from tests.support.needs import PROJECT
 
+QUICK_POINTS = ("begun", "mined", "destroying")
 _HERS = PATIENTS[0].patient_id
 
 
@@ -53,7 +53,7 @@ def _found(gateway: RunningGateway, token: str) -> int:
     return len(answer.json()) if answer.status_code == 200 else -answer.status_code
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.soak
 def test_an_erasure_goes_on_after_kill_9(point: str, zygote: Zygote, deployed: Deployed, tmp_path: Path) -> None:
     write_samples(tmp_path / "files")
     with running_gateway(zygote, deployed, tmp_path / "data", archive_settings(tmp_path / "files")) as gateway:
