@@ -147,11 +147,26 @@ async def test_two_names_of_one_patient_are_not_found_out_by_the_limit(api: InPr
 
 async def test_the_same_time(api: InProcess, run_size: Callable[[int, int], int]) -> None:
     """Measured alternately, so that what else the machine does hits both. Whoever guesses by the time it took, by the
-    best threshold there is, is right hardly more often than by chance.
+    best threshold there is, is right hardly more often than by chance. A difference of ours is there each time; one
+    that a busy machine makes is not.
     """
     await api.enrolled()
-    took: dict[bool, list[float]] = {True: [], False: []}
     times = run_size(150, 2_000)
+    # What two samples of one kind stay below but twice in a hundred thousand runs (Kolmogorov, Smirnov).
+    most = 0.5 + 1.2 * (2 / times) ** 0.5
+    told = []
+    for _ in range(3):
+        took = await _times(api, times)
+        medians = {there: statistics.median(each) for there, each in took.items()}
+        told.append((abs(medians[True] - medians[False]) / min(medians.values()), _best_guess(took[True], took[False])))
+        if told[-1][0] < 0.2 and told[-1][1] < most:
+            return
+    pytest.fail(f"known patients are told from unknown ones by the time: {told}")
+
+
+async def _times(api: InProcess, times: int) -> dict[bool, list[float]]:
+    """How long each question took in seconds, by whether there is such a patient."""
+    took: dict[bool, list[float]] = {True: [], False: []}
     for number in range(times):
         api.now = UnixTime(api.now + LASTS_S)  # no limit is near, and earlier ones are over
         for there in (True, False) if number % 2 else (False, True):
@@ -160,10 +175,7 @@ async def test_the_same_time(api: InProcess, run_size: Callable[[int, int], int]
             answer = await _ask(api, **named)
             took[there].append(time.perf_counter() - began)
             assert answer.status_code == 202
-    medians = {there: statistics.median(each) for there, each in took.items()}
-    assert abs(medians[True] - medians[False]) < 0.2 * min(medians.values()), medians
-    # What two samples of one kind stay below but twice in a hundred thousand runs (Kolmogorov, Smirnov).
-    assert _best_guess(took[True], took[False]) < 0.5 + 1.2 * (2 / times) ** 0.5
+    return took
 
 
 def _best_guess(one: list[float], other: list[float]) -> float:
