@@ -179,6 +179,11 @@ def takes_over(desk: Desk, size: str, link: str, credential: dict[str, Any]) -> 
         return page.get_by_role("button", name="Take over").count() == 1
 
     until(ready, "the delay is over")
+    assert not page.get_by_role("button", name="Use the code").is_visible(), "one thing is to be done"
+    press(window, "Use another code")
+    expect(page.get_by_label("The code from the desk")).to_be_focused()
+    window.go("/recover")
+    page.get_by_role("button", name="Take over").wait_for()
     whole(window, f"rekey-ready-{size}")
     count = device.credentials[0]["signCount"]
     press(window, "Take over")

@@ -13,6 +13,7 @@ const RUNNING = ["starting", "pending", "ready"];
 
 const form = document.getElementById("use");
 const moves = document.getElementById("moves");
+const another = document.getElementById("another");
 
 async function takeOver({ id }) {
   const path = `/api/recoveries/${id}/acceptance`;
@@ -64,11 +65,19 @@ function tell(error) {
   notice("bad", inWords(error));
 }
 
+/** Whoever comes back by the letter brings a code that is used: it must not stand beside what is to be done now. */
 async function show() {
   const running = await showMoves();
   form.elements.code.value = codeInHand();
-  form.hidden = running && form.elements.code.value === "";
+  form.hidden = running;
+  another.hidden = !running;
 }
+
+another.querySelector("button").addEventListener("click", () => {
+  another.hidden = true;
+  form.hidden = false;
+  form.elements.code.focus();
+});
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
