@@ -323,6 +323,7 @@ def test_another_name_of_this_machine_leads_to_the_right_one_with_the_code(stage
     window = opened("/about")
     window.page.goto(stage.live.url + "/claim#A-CODE")
     window.page.wait_for_url(stage.origin + "/claim#A-CODE")
+    window.page.get_by_role("heading", name="What do you want to decide with?").wait_for()
 
 
 def test_a_declined_wallet_is_said_in_words(stage: Stage, opened: Open) -> None:

@@ -88,6 +88,7 @@ def test_another_name_of_this_machine_leads_to_the_one_that_is_signed(stage: Sta
     window = opened(None)
     window.page.goto(stage.live.url + "/signin?next=/viewer")
     window.page.wait_for_url(stage.origin + "/signin?next=/viewer")
+    window.page.get_by_text("No wallet was found in this browser").wait_for()
 
 
 def test_no_wallet(opened: Open) -> None:

@@ -186,3 +186,5 @@ def test_what_is_typed_into_a_form_is_in_no_address() -> None:
     ]
     assert len(forms) > 10
     assert {name for name, form in forms if 'method="post"' not in form} <= {"accesses.html", "device.html", "log.html"}
+    # What only a script takes, a press before it listens must not send
+    assert [name for name, form in forms if ("action=" in form) == (" inert" in form)] == []

@@ -11,10 +11,7 @@ import { windowOf } from "./days.js";
 const form = document.getElementById("role");
 
 // An invitation that led to an account leads here
-if (/^#0x[0-9a-f]{40}$/i.test(location.hash)) {
-  form.elements.account.value = location.hash.slice(1);
-  form.elements.role.focus();
-}
+if (/^#0x[0-9a-f]{40}$/i.test(location.hash)) form.elements.account.value = location.hash.slice(1);
 
 const find = ({ roles }, role, account) => roles.find((one) => one.role === role && one.account.toLowerCase() === account.toLowerCase());
 
