@@ -20,9 +20,9 @@ from app.store.migrate import upgrade
 from tests.support.needs import postgres_folder
 
 _WAIT_S = 60
-# What a test began and left must neither be waited for nor reach the next one
+# What a test began and left must neither be waited for nor reach the next one: gone with its locks, in milliseconds
 _END_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 # Every row, whichever refers to which, and every counter; but for the revision
