@@ -10,11 +10,6 @@ from app.core.consent.terms import Role
 from app.core.http.problem import ProblemError, problem
 
 
-async def is_admin(wiring: Wiring, caller: Caller) -> bool:
-    """False too while nobody can say who it is."""
-    return await wiring.default_admin.find() == caller.actor
-
-
 async def must_be_admin(wiring: Wiring, caller: Caller) -> None:
     """Raises 403, or 503 while the nodes do not say who the admin is."""
     admin = await wiring.default_admin.find()

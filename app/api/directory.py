@@ -11,8 +11,8 @@ from app.api.admins import must_be_admin, must_run_staff, to_send
 from app.api.body import Strict, body_of, documented
 from app.api.caller import Caller, SignedIn
 from app.api.hexadecimal import AddressText, address, checksum, from_hex, to_hex
-from app.api.wiring import Wiring, wiring_of
-from app.api.wording import vouched_entry
+from app.api.wiring import wiring_of
+from app.api.wording import vouched_entries, vouched_entry
 from app.core.consent.basis import directory_account
 from app.core.consent.mirror import Standing
 from app.core.directory import SALT_BYTES, entry_hash
@@ -46,7 +46,8 @@ async def listing(request: Request, caller: SignedIn) -> dict[str, Any]:
     teams = {directory_account(team) for team in state.teams}
     people = {account for _role, account in state.roles} | set(state.directory)
     people |= {account for team in state.teams.values() for account in (*team.leads, *team.members)}
-    views = [await _view(wiring, caller, account) | {"team": account in teams} for account in people | teams]
+    entries = await vouched_entries(wiring, caller.standing, people | teams)
+    views = [_view(caller, account, entries.get(account)) | {"team": account in teams} for account in people | teams]
     return {"entries": sorted(views, key=lambda view: ((view["name"] or "").casefold(), view["account"]))}
 
 
@@ -58,7 +59,7 @@ async def one(request: Request, caller: SignedIn, account: str) -> dict[str, Any
     found = address(account)
     if found is None:
         raise ProblemError(problem("not-found"))
-    return await _view(wiring, caller, found)
+    return _view(caller, found, await vouched_entry(wiring, caller.standing, found))
 
 
 @router.post("/api/directory/entries", openapi_extra=documented(EntryAsked))
@@ -96,8 +97,7 @@ def _on_chain(standing: Standing, account: Address) -> list[bytes]:
     return [one for one in known if one is not None]
 
 
-async def _view(wiring: Wiring, caller: Caller, account: Address) -> dict[str, Any]:
-    entry = await vouched_entry(wiring, caller.standing, account)
+def _view(caller: Caller, account: Address, entry: DirectoryEntry | None) -> dict[str, Any]:
     on_chain = caller.standing.head.directory.get(account)
     return {
         "account": checksum(account),

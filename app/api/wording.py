@@ -157,9 +157,16 @@ async def grantee_name(wiring: Wiring, standing: Standing, grantee: Grantee) -> 
 
 async def vouched_entry(wiring: Wiring, standing: Standing, account: Address) -> DirectoryEntry | None:
     """The directory's entry of the account, where it is just what the chain vouches for; else None."""
+    return (await vouched_entries(wiring, standing, [account])).get(account)
+
+
+async def vouched_entries(
+    wiring: Wiring, standing: Standing, accounts: Iterable[Address]
+) -> dict[Address, DirectoryEntry]:
+    """The same of many, looked for at once; who has none is left out."""
     on_chain = standing.head.directory
-    entry = (await wiring.directory.find([account], on_chain)).get(account)
-    return None if entry is None or on_chain.get(account) != _hash(entry) else entry
+    found = await wiring.directory.find(accounts, on_chain)
+    return {account: entry for account, entry in found.items() if on_chain.get(account) == _hash(entry)}
 
 
 def _hash(entry: DirectoryEntry) -> bytes:

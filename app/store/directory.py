@@ -13,7 +13,7 @@ from sqlmodel import Session, col, delete, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.core.identifiers import Address
-from app.store.engine import Database
+from app.store.engine import Database, portions
 from app.store.tables import DirectoryEntryRow
 
 _BELIEVED_S = 5.0
@@ -79,10 +79,10 @@ class Directory:
         known = {address: self._known.get(address) for address in asked}
         found = {address: one[0] for address, one in known.items() if one is not None and now - one[1] < _BELIEVED_S}
         missing = [address for address in asked if address not in found]
-        if missing:
-            query = _NEWEST_FIRST.where(col(DirectoryEntryRow.address).in_(missing))
+        for some in portions(missing):
+            query = _NEWEST_FIRST.where(col(DirectoryEntryRow.address).in_(some))
             read = _by_account(await self._read(query))
-            for address in missing:
+            for address in some:
                 found[address] = read.get(address, ())
                 self._remember(address, found[address])
         return {address: _chosen(texts, on_chain) for address, texts in found.items() if texts}

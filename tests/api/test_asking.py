@@ -3,13 +3,11 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from app.api.hexadecimal import checksum, to_hex
 from app.chain.vouching import Vouched
@@ -34,6 +32,7 @@ from tests.api.in_process import (
     Answer,
     InProcess,
 )
+from tests.support.stores import statements_at
 
 _PATH = "/api/access-requests"
 
@@ -85,19 +84,6 @@ async def test_a_patient_is_named_in_one_way(api: InProcess, named: dict[str, st
 # --- There or not: nothing tells -------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _statements(api: InProcess) -> Iterator[list[str]]:
-    """Every statement that reaches the database meanwhile."""
-    said: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        said.append(statement)
-
-    event.listen(api.database.engine, "before_cursor_execute", note)
-    yield said
-    event.remove(api.database.engine, "before_cursor_execute", note)
-
-
 async def _ways(api: InProcess) -> list[tuple[dict[str, str], Callable[[int], dict[str, str]]]]:
     """Each way of naming: the patient who is there, and as many who are not."""
     return [
@@ -107,13 +93,13 @@ async def _ways(api: InProcess) -> list[tuple[dict[str, str], Callable[[int], di
     ]
 
 
-async def test_the_same_answer_and_the_same_statements(api: InProcess) -> None:
+async def test_the_same_answer_and_the_samestatements_of(api: InProcess) -> None:
     await api.enrolled()
     for there, absent in await _ways(api):
         told = []
         for named in (there, absent(1)):
             api.now = UnixTime(api.now + WINDOW_S)
-            with _statements(api) as statements:
+            with statements_at(api.database) as statements:
                 answer = await _ask(api, **named)
             shape = {name: "" if name == "id" else value for name, value in answer.json().items()}
             headers = {name: value for name, value in answer.headers.items() if name != "content-length"}

@@ -1,11 +1,10 @@
 """A passkey made with nothing but a recovery's code: while that waits, only so many, and without using it up."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from app.api.hexadecimal import to_hex
 from app.core.consent.events import PatientClaimed, PatientEnrolled, PatientErased
@@ -17,6 +16,7 @@ from app.store.passkeys import MOST_BY_ONE
 from app.store.recoveries import LASTS_S
 from tests.api.in_process import BEFORE, NOW, PATIENT_KEY, REGISTRAR, STRANGER, Answer, InProcess
 from tests.support.authenticator import Authenticator
+from tests.support.stores import statements_at
 
 MAKING, MADE = "/auth/passkey/registration/options", "/auth/passkey/registration/verify"
 SIGNING_IN, SIGNED_IN = "/auth/passkey/signin/options", "/auth/passkey/signin/verify"
@@ -168,21 +168,8 @@ async def test_only_a_code_that_waits_makes_a_passkey(recovering: InProcess, sta
 # --- Nothing tells one that opens nothing from another ----------------------------------------------------------------
 
 
-@contextmanager
-def _statements(api: InProcess) -> Iterator[list[str]]:
-    """Every statement that reaches the database meanwhile."""
-    said: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        said.append(statement)
-
-    event.listen(api.database.engine, "before_cursor_execute", note)
-    yield said
-    event.remove(api.database.engine, "before_cursor_execute", note)
-
-
 @pytest.mark.parametrize("path", [MAKING, MADE])
-async def test_the_same_answer_and_the_same_statements(recovering: InProcess, path: str) -> None:
+async def test_the_same_answer_and_the_samestatements_of(recovering: InProcess, path: str) -> None:
     api = recovering
     credential = Authenticator().create(await _options(api))
     told = {}
@@ -200,7 +187,7 @@ async def test_the_same_answer_and_the_same_statements(recovering: InProcess, pa
         else:
             await happens(api)
         body = {"recovery_code": code} | ({"credential": credential} if path == MADE else {})
-        with _statements(api) as statements:
+        with statements_at(api.database) as statements:
             answer = await api.call(None, "POST", path, body)
         told[name] = (answer.status_code, answer.headers, answer.body, statements)
         api.state = before

@@ -203,5 +203,20 @@ class Window:
             if one["impact"] in {"serious", "critical"}
         ]
 
+    def must_be_whole(self, name: str) -> None:
+        """The page can be read by everybody: one heading, pictures with words, the current entry marked, nothing that
+        hangs out at the side, and nothing serious for axe, also in what is folded. A picture of it is kept.
+        """
+        page = self.page
+        page.wait_for_load_state("networkidle")
+        assert page.locator("h1").count() == 1
+        assert page.locator("main img:not([alt])").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it hangs out at the side"
+        assert page.locator("nav.entries [aria-current=page]").count() == 1
+        for details in page.locator("main details").all():
+            details.evaluate("(node) => (node.open = true)")
+        assert self.violations() == []
+        page.screenshot(path=self.keep(name), full_page=True)
+
     def close(self) -> None:
         self.context.close()

@@ -48,14 +48,7 @@ def emergency(whole_clinic: Clinic) -> str:
 def test_every_page_is_whole_and_open_to_everybody(clinic: Clinic, emergency: str, size: str, name: str) -> None:
     window = clinic.window("auditor", size)
     window.go(PAGES[name])
-    page = window.page
-    assert page.locator("h1").count() == 1
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing hangs out at the side"
-    assert page.locator("nav.entries [aria-current=page]").count() == 1
-    for details in page.locator("main details").all():
-        details.evaluate("(node) => (node.open = true)")
-    assert window.violations() == []
-    page.screenshot(path=window.keep(f"page-auditor-{name}-{size}"), full_page=True)
+    window.must_be_whole(f"page-auditor-{name}-{size}")
 
 
 def test_nobody_else_has_the_pages(clinic: Clinic) -> None:

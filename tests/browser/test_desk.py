@@ -49,12 +49,7 @@ def patient(whole_desk: Desk) -> LocalAccount:
 def test_every_page_is_whole_and_open_to_everybody(desk: Desk, patient: LocalAccount, size: str, name: str) -> None:
     window = desk.window(of_cast("registrar"), size)
     window.go(PAGES[name])
-    page = window.page
-    assert page.locator("h1").count() == 1
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing hangs out at the side"
-    assert page.locator("nav.entries [aria-current=page]").count() == 1
-    assert window.violations() == []
-    page.screenshot(path=window.keep(f"page-admin-{name}-{size}"), full_page=True)
+    window.must_be_whole(f"page-admin-{name}-{size}")
 
 
 def test_nobody_else_has_the_pages(desk: Desk, patient: LocalAccount) -> None:

@@ -54,16 +54,8 @@ def story(whole_clinic: Clinic) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_whole_and_open_to_everybody(clinic: Clinic, size: str, name: str) -> None:
     window = clinic.window(size=size)
-    page = window.page
     window.go(PAGES[name])
-    assert page.locator("h1").count() == 1
-    assert page.locator("main img:not([alt])").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing hangs out at the side"
-    assert page.locator("nav.entries [aria-current=page]").count() == 1
-    for details in page.locator("main details").all():
-        details.evaluate("(node) => (node.open = true)")
-    assert window.violations() == []
-    page.screenshot(path=window.keep(f"page-{name}-{size}"), full_page=True)
+    window.must_be_whole(f"page-{name}-{size}")
 
 
 def test_a_grant_to_two_people_is_one_signature_over_the_text_that_was_shown(clinic: Clinic) -> None:

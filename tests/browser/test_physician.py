@@ -35,14 +35,7 @@ def whole_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
 def test_every_page_is_whole_and_open_to_everybody(clinic: Clinic, size: str, name: str) -> None:
     window = clinic.window("physician1", size)
     window.go(PAGES[name])
-    page = window.page
-    page.wait_for_load_state("networkidle")
-    assert page.locator("h1").count() == 1
-    assert page.locator("main img:not([alt])").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing hangs out at the side"
-    assert page.locator("nav.entries [aria-current=page]").count() == 1
-    assert window.violations() == []
-    page.screenshot(path=window.keep(f"page-physician-{name}-{size}"), full_page=True)
+    window.must_be_whole(f"page-physician-{name}-{size}")
 
 
 def test_nobody_else_has_the_pages(clinic: Clinic) -> None:

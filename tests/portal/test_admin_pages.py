@@ -12,10 +12,9 @@ from app.core.consent.events import TeamCreated, TeamPartSet
 from app.core.consent.fold import fold_all
 from app.core.consent.terms import TeamPart, Window
 from app.core.identifiers import Address, Grantee, UnixTime
-from app.store.engine import open_database
-from app.store.migrate import upgrade
 from tests.api.in_process import ADMIN, AUDITOR, NOW, PATIENT, PHYSICIAN, REGISTRAR, STRANGER
 from tests.portal.opened import Portal
+from tests.support.stores import opened_sqlite
 
 _LEAD = Address(b"\x44" * 20)
 _TEAM = Grantee(b"\x55" * 32)
@@ -47,8 +46,7 @@ async def _answers(*_asked: object) -> None:
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Iterator[Portal]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     opened = Portal(database, tmp_path)
     opened.archive.check = _answers  # type: ignore[attr-defined]
     well = Condition(None, 0.0, 0, 0, 0, 0, late=False, trouble=(), notices_waiting=0, notices_given_up=0)

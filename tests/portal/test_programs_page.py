@@ -14,10 +14,9 @@ from app.core.consent.terms import Role, Window
 from app.core.identifiers import Address, UnixTime
 from app.core.oauth.scopes import IMAGES, SCOPES, UPLOAD
 from app.portal.physician import programs
-from app.store.engine import open_database
-from app.store.migrate import upgrade
 from tests.portal.opened import ORIGIN, Portal
 from tests.support.needs import PROJECT
+from tests.support.stores import opened_sqlite
 
 PROGRAMS = "/physician/programs"
 LOOKING = {"/physician", "/physician/patients", "/physician/requests", "/physician/emergency"}
@@ -29,8 +28,7 @@ _SCRIPT = (PROJECT / "app" / "portal" / "physician" / "static" / "programs.js").
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Iterator[Portal]:
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    upgrade(database)
+    database = opened_sqlite(tmp_path / "store.db")
     yield Portal(database, tmp_path)
     database.close()
 

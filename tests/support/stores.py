@@ -2,7 +2,11 @@
 
 import functools
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from sqlalchemy import event
 
 from app.store.engine import Database, open_database
 from app.store.migrate import upgrade
@@ -28,3 +32,16 @@ def new_sqlite(path: Path) -> str:
 def opened_sqlite(path: Path) -> Database:
     """The same, opened. The caller closes it."""
     return open_database(new_sqlite(path))
+
+
+@contextmanager
+def statements_at(database: Database) -> Iterator[list[str]]:
+    """Every statement that reaches the database meanwhile."""
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        said.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield said
+    event.remove(database.engine, "before_cursor_execute", note)

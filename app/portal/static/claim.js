@@ -5,11 +5,10 @@ import { get, post, Refused } from "./api.js";
 import { attempts } from "./attempts.js";
 import { digestOf, toHex } from "./eip712.js";
 import { element } from "./elements.js";
-import { canDoPasskeys, deviceKeepsPasskeys, makePasskey, noPasskeys, passkeyName, signWith } from "./passkey.js";
+import { canDoPasskeys, deviceKeepsPasskeys, forgetPasskeyMade, makePasskeyOnce, noPasskeys, passkeyName, signWith } from "./passkey.js";
 import { accountOf, discover, inWords, noWallet, remember, signTypedDataAs } from "./wallet.js";
 import { _ } from "./words.js";
 
-const MADE = "consentry-passkey-made";
 const LOOK_MS = 1000;
 const SLOW_MS = 15_000;
 
@@ -39,17 +38,11 @@ function claimWords(error) {
 /** With this device: a passkey is made once, also where its holder turns back and tries again. */
 async function withPasskey() {
   say(_("Your device asks whether it may keep a passkey for this place …"));
-  const made = kept() ?? (await makePasskey({ by: { code }, name: passkeyName() }));
-  sessionStorage.setItem(MADE, JSON.stringify({ code, made }));
+  const made = await makePasskeyOnce({ by: { code }, name: passkeyName() });
   await offer(made.signer, (document_) => {
     say(_("Your device asks whether it is you …"));
     return signWith(made.credential_id, document_);
   });
-}
-
-function kept() {
-  const stored = JSON.parse(sessionStorage.getItem(MADE) ?? "null");
-  return stored?.code === code ? stored.made : null;
 }
 
 function withWallet(wallet) {
@@ -81,7 +74,7 @@ async function handIn(document_, sign) {
   say(_("Handing it in …"));
   await post("/api/enrolments/claim", { code, typed_data: document_, signature, cookie: true });
   // Used: from here on it is in nobody's way, and in no history of this browser
-  sessionStorage.removeItem(MADE);
+  forgetPasskeyMade();
   history.replaceState(null, "", "/claim");
   show("signing", false);
   await followed(toHex(digestOf(document_)));

@@ -1,13 +1,11 @@
 // Somebody of the staff makes a passkey with their invitation, is signed in with it, and waits for a role.
 
 import { attempts } from "./attempts.js";
-import { canDoPasskeys, makePasskey, noPasskeys, signInWithPasskey } from "./passkey.js";
+import { canDoPasskeys, forgetPasskeyMade, makePasskeyOnce, noPasskeys, signInWithPasskey } from "./passkey.js";
 import { inWords } from "./wallet.js";
 import { _ } from "./words.js";
 
 const LOOK_MS = 3000;
-// Once the passkey is made the code is used up: who turns back then only signs in.
-const MADE = "consentry-passkey-invited";
 
 const place = document.getElementById("join");
 const form = document.getElementById("make");
@@ -31,16 +29,12 @@ function offerPasskey() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     once(async () => {
-      const code = form.elements.code.value.trim();
-      let kept = JSON.parse(sessionStorage.getItem(MADE) ?? "null");
-      if (kept?.code !== code) {
-        say(_("Your device asks whether it may keep a passkey for this place …"));
-        kept = { code, made: await makePasskey({ by: { invitation_code: code }, name: _("Consentry, at work") }) };
-        sessionStorage.setItem(MADE, JSON.stringify(kept));
-      }
+      say(_("Your device asks whether it may keep a passkey for this place …"));
+      // Once it is made the code is used up: who turns back then only signs in
+      const made = await makePasskeyOnce({ by: { invitation_code: form.elements.code.value.trim() }, name: _("Consentry, at work") });
       say(_("Your device asks whether it is you …"));
-      await signInWithPasskey({ made: kept.made });
-      sessionStorage.removeItem(MADE);
+      await signInWithPasskey({ made });
+      forgetPasskeyMade();
       location.assign(location.pathname);
     });
   });

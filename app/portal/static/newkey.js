@@ -2,8 +2,8 @@
 // with at once, or somebody signs in with what they have.
 
 import { attempts } from "./attempts.js";
-import { canDoPasskeys, deviceKeepsPasskeys, makePasskey, noPasskeys, passkeyName, signInWithPasskey } from "./passkey.js";
-import { codeInHand, keepCode, keepPasskey, passkeyMadeWith } from "./recovery-code.js";
+import { canDoPasskeys, deviceKeepsPasskeys, makePasskeyOnce, noPasskeys, passkeyName, signInWithPasskey } from "./passkey.js";
+import { codeInHand, keepCode } from "./recovery-code.js";
 import { inWords } from "./wallet.js";
 import { _ } from "./words.js";
 
@@ -26,9 +26,7 @@ function words(error) {
 
 async function withNewPasskey() {
   say(_("Your device asks whether it may keep a passkey for this place …"));
-  const made = passkeyMadeWith(code) ?? (await makePasskey({ by: { recovery_code: code }, name: passkeyName() }));
-  keepPasskey(code, made);
-  await signedIn(made);
+  await signedIn(await makePasskeyOnce({ by: { recovery_code: code }, name: passkeyName() }));
 }
 
 async function signedIn(made = null) {

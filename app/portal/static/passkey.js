@@ -8,6 +8,7 @@ import { _, moment } from "./words.js";
 // Of P-256: what one signature's s and its twin's add up to.
 const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const TIMEOUT_MS = 180_000;
+const MADE = "consentry-passkey-made";
 
 let ownCredential = null;
 
@@ -53,6 +54,21 @@ export async function makePasskey({ by = {}, name }) {
   const { clientDataJSON, attestationObject } = credential.response;
   const made = await post("/auth/passkey/registration/verify", { ...asked, credential: written(credential, { clientDataJSON, attestationObject }) });
   return { ...made, user_handle: public_key.user.id };
+}
+
+/** The same, once for a code in this window: who turns back and tries again needs no second one. */
+export async function makePasskeyOnce({ by, name }) {
+  const whose = JSON.stringify(by);
+  const kept = JSON.parse(sessionStorage.getItem(MADE) ?? "null");
+  if (kept?.whose === whose) return kept.made;
+  const made = await makePasskey({ by, name });
+  sessionStorage.setItem(MADE, JSON.stringify({ whose, made }));
+  return made;
+}
+
+/** The code was used, or the passkey signed in with: from here on it is in nobody's way. */
+export function forgetPasskeyMade() {
+  sessionStorage.removeItem(MADE);
 }
 
 /**

@@ -1,8 +1,9 @@
-// The code of a recovery, and the passkey made with it, in the window's own memory: signing in leads through other pages,
-// which the part of an address behind "#" does not survive.
+// The code of a recovery, in the window's own memory: signing in leads through other pages, which the part of an address
+// behind "#" does not survive.
+
+import { forgetPasskeyMade } from "./passkey.js";
 
 const CODE = "consentry-recovery-code";
-const MADE = "consentry-recovery-passkey";
 
 /** The code that this window has; "" if none. One in the address is taken out of it. */
 export function codeInHand() {
@@ -20,15 +21,5 @@ export function keepCode(code) {
 /** It was used: from here on it is in nobody's way. */
 export function forgetCode() {
   sessionStorage.removeItem(CODE);
-  sessionStorage.removeItem(MADE);
-}
-
-/** What was made with this code in this window, or null: who turns back and tries again needs no second one. */
-export function passkeyMadeWith(code) {
-  const kept = JSON.parse(sessionStorage.getItem(MADE) ?? "null");
-  return kept?.code === code ? kept.made : null;
-}
-
-export function keepPasskey(code, made) {
-  sessionStorage.setItem(MADE, JSON.stringify({ code, made }));
+  forgetPasskeyMade();
 }

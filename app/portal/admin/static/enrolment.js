@@ -1,10 +1,8 @@
 // Enrols a patient, and shows the letter.
 
 import { post } from "../api.js";
-import { clearNotices, notice } from "../notices.js";
-import { inWords } from "../wallet.js";
 import { _ } from "../words.js";
-import { showLetter } from "./letter.js";
+import { makeLetter } from "./letter.js";
 
 const form = document.getElementById("enrol");
 
@@ -14,20 +12,15 @@ function asked() {
   return ward.value ? { ...body, ward_until: Math.floor(Date.parse(`${ward.value}T00:00:00Z`) / 1000) } : body;
 }
 
-async function enrol(body, button) {
-  clearNotices();
-  button.disabled = true;
-  try {
-    const made = await post("/api/enrolments", body);
-    showLetter(form, { whom: body.patient_id, code: made.code, url: made.claim_url, until: made.expires_at });
-  } catch (error) {
-    button.disabled = false;
-    const said = {
-      conflict: _("This patient has taken charge already. If the key is lost, begin under “Lost keys”."),
-      "invalid-request": _("Please check what you typed: a day must be ahead, and not more than 25 years."),
-    }[error.problem];
-    notice("bad", said ?? inWords(error));
-  }
+function enrol(body, button) {
+  const ask = async () => {
+    const { code, claim_url, expires_at } = await post("/api/enrolments", body);
+    return { whom: body.patient_id, code, url: claim_url, until: expires_at };
+  };
+  return makeLetter(form, button, ask, {
+    conflict: _("This patient has taken charge already. If the key is lost, begin under “Lost keys”."),
+    "invalid-request": _("Please check what you typed: a day must be ahead, and not more than 25 years."),
+  });
 }
 
 form.addEventListener("submit", (event) => {

@@ -1,23 +1,15 @@
-// Looks again every few seconds, while somebody looks at the page: the same page, whose newer part takes the older one's place.
+// Looks again every few seconds, while somebody looks at the page.
 
+import { renew } from "../newer.js";
 import { clearNotices, notice } from "../notices.js";
-import { sayTimes } from "../times.js";
 import { _ } from "../words.js";
 
 const LOOK_MS = 5000;
-const PARTS = ["health", "hours"];
 const shown = (id) => document.getElementById(id);
 
 async function look() {
-  const answer = await fetch(location.pathname, { cache: "no-store" });
-  if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const before = shown("health").dataset.serves;
-  for (const id of PARTS) {
-    const newer = document.adoptNode(page.getElementById(id));
-    sayTimes(newer);
-    shown(id).replaceWith(newer);
-  }
+  await renew("health", "hours");
   const { serves } = shown("health").dataset;
   // Said aloud when it changes, and not every few seconds
   if (serves !== before) shown("served").textContent = serves === "ready" ? _("The gateway serves.") : _("The gateway does not serve.");

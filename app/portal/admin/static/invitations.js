@@ -1,24 +1,20 @@
 // Invites somebody of the staff to make a passkey, and shows the letter; withdraws invitations.
 
 import { post } from "../api.js";
-import { clearNotices, notice } from "../notices.js";
+import { notice } from "../notices.js";
 import { inWords } from "../wallet.js";
-import { showLetter } from "./letter.js";
+import { makeLetter } from "./letter.js";
 
 const form = document.getElementById("invite");
 
-form.addEventListener("submit", async (event) => {
+async function invited() {
+  const { name, code, join_url, expires_at } = await post("/api/invitations", { name: form.elements.name.value });
+  return { whom: name, code, url: join_url, until: expires_at };
+}
+
+form.addEventListener("submit", (event) => {
   event.preventDefault();
-  clearNotices();
-  const button = form.querySelector("button");
-  button.disabled = true;
-  try {
-    const made = await post("/api/invitations", { name: form.elements.name.value });
-    showLetter(form, { whom: made.name, code: made.code, url: made.join_url, until: made.expires_at });
-  } catch (error) {
-    button.disabled = false;
-    notice("bad", inWords(error));
-  }
+  makeLetter(form, form.querySelector("button"), invited);
 });
 
 for (const card of document.querySelectorAll(".invitation")) {

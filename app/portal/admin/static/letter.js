@@ -1,7 +1,9 @@
 // The letter that the desk hands over: its code exists in this window and on paper, nowhere else.
 
 import { element } from "../elements.js";
+import { clearNotices, notice } from "../notices.js";
 import { generate } from "../vendor/lean-qr/index.js";
+import { inWords } from "../wallet.js";
 import { _, moment } from "../words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -23,8 +25,22 @@ function drawn(text) {
   return svg;
 }
 
-/** Shows the letter. `url` ends in the code; `form` is what made it. */
-export function showLetter(form, { whom, code, url, until }) {
+/**
+ * Has a letter made by `ask`, an async () => {whom, code, url, until} whose `url` ends in the code, and shows it in the
+ * form's place. `said`: words of their own for problems, by name.
+ */
+export async function makeLetter(form, button, ask, said = {}) {
+  clearNotices();
+  button.disabled = true;
+  try {
+    show(form, await ask());
+  } catch (error) {
+    button.disabled = false;
+    notice("bad", said[error.problem] ?? inWords(error));
+  }
+}
+
+function show(form, { whom, code, url, until }) {
   const letter = document.getElementById("letter");
   const part = (selector) => letter.querySelector(selector);
   part(".for").replaceChildren(element("strong", {}, whom));

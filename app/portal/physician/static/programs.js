@@ -1,8 +1,8 @@
 // Ends programs, makes a token that is shown once, and puts settings on the clipboard. The list is then the gateway's newer one.
 
 import { post } from "../api.js";
+import { renew } from "../newer.js";
 import { clearNotices, notice } from "../notices.js";
-import { sayTimes } from "../times.js";
 import { inWords } from "../wallet.js";
 import { _ } from "../words.js";
 
@@ -20,20 +20,10 @@ function show(token, id = "") {
   document.getElementById("made").hidden = !token;
 }
 
-/** The same page as it is now, whose list takes the older one's place. The page stays, for the token it shows is shown once. */
-async function listAgain() {
-  const answer = await fetch(location.pathname, { cache: "no-store" });
-  if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const newer = document.adoptNode(page.getElementById("acting"));
-  sayTimes(newer);
-  document.getElementById("acting").replaceWith(newer);
-}
-
-/** Says what was done, and shows the list it led to. */
+/** Says what was done, and shows the list it led to. The page stays, for the token it shows is shown once. */
 async function done(words) {
   try {
-    await listAgain();
+    await renew("acting");
     notice("good", words);
   } catch {
     notice("warn", words, " ", _("The list could not be loaded. Load the page again once you have copied what you need."));
